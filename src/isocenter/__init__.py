@@ -1,0 +1,3 @@
+"""Isocenter: a medical-imaging gateway and pipeline."""
+
+__version__ = "0.1.0"

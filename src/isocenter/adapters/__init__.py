@@ -1,0 +1,1 @@
+"""Each backend, told to speak through the ports."""

@@ -1,0 +1,147 @@
+"""Blobs in an object store (S3 and what speaks it, Google Cloud Storage, Azure, or memory) through obstore."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+    UnknownConfigurationKeyError,
+)
+from obstore.store import from_url
+
+from isocenter.errors import BackendUnavailable, Conflict, Misconfigured, NotFound
+from isocenter.records import BlobStat
+
+CHUNK = 1 << 20
+PART = 8 << 20  # a blob up to this size is one put, a larger one a multipart upload in parts of it
+_CONCURRENT_PARTS = 3
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turns obstore's errors into ours; their texts name buckets and keys and stay out of the message."""
+    try:
+        yield
+    except (NotFoundError, FileNotFoundError) as error:
+        raise NotFound("no blob has this key") from error
+    except AlreadyExistsError as error:
+        raise Conflict("a blob with this key exists") from error
+    except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
+        raise BackendUnavailable("the object store refuses our credentials (setting blobs_options)") from error
+    except (BaseError, OSError, ValueError) as error:
+        raise BackendUnavailable(f"the object store did not answer as it should ({type(error).__name__})") from error
+
+
+class ObjectWriter:
+    """Buffers up to one part; a longer blob becomes a multipart upload, which shows up only at its end."""
+
+    def __init__(self, store: ObjectBlobStore, key: str) -> None:
+        self._store = store
+        self._key = key
+        self._buffer = bytearray()
+        self._upload: obstore.WritableFile | None = None
+        self._open = True
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._upload is None and len(self._buffer) + len(data) <= PART:
+            self._buffer += data
+            return
+        with _translated():
+            if self._upload is None:
+                self._upload = obstore.open_writer(
+                    self._store.client, self._key, buffer_size=PART, max_concurrency=_CONCURRENT_PARTS
+                )
+                self._upload.write(bytes(self._buffer))
+                self._buffer = bytearray()
+            self._upload.write(bytes(data))
+
+    def commit(self) -> None:
+        with _translated():
+            if self._upload is None:
+                obstore.put(self._store.client, self._key, bytes(self._buffer), mode="create")
+            else:
+                with suppress(NotFound):
+                    self._store.stat(self._key)
+                    raise Conflict("a blob with this key exists")
+                self._upload.close()
+        self._open = False
+        self._buffer = bytearray()
+
+    def abort(self) -> None:
+        """A multipart upload is left without its end; the bucket's lifecycle rule removes the parts."""
+        self._open = False
+        self._upload = None
+        self._buffer = bytearray()
+
+
+class ObjectBlobStore:
+    """BlobStore over any store of obstore."""
+
+    def __init__(self, url: str, options: Mapping[str, str] | None = None) -> None:
+        try:
+            retry = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
+            given = {} if url.startswith("memory:") else {**(options or {}), "retry_config": retry}
+            self.client = from_url(url, **given)  # type: ignore[arg-type]  # keys are checked by obstore
+        except (BaseError, UnknownConfigurationKeyError, ValueError) as error:
+            raise Misconfigured(
+                "blobs_url or blobs_options name no object store that can be used; see docs/deployment.md"
+            ) from error
+
+    def create(self, key: str) -> ObjectWriter:
+        return ObjectWriter(self, key)
+
+    def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        with _translated():
+            if offset == 0 and length is None:
+                return bytes(obstore.get(self.client, key).bytes())
+            size = obstore.head(self.client, key)["size"]
+            end = size if length is None else min(size, offset + length)
+            if offset >= end:
+                return b""
+            return bytes(obstore.get_range(self.client, key, start=offset, end=end))
+
+    def stream(self, key: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        with _translated():
+            size = obstore.head(self.client, key)["size"]
+            end = size if length is None else min(size, offset + length)
+            if offset >= end:
+                return
+            options: obstore.GetOptions = {"range": (offset, end)}
+            chunks = iter(obstore.get(self.client, key, options=options).stream(min_chunk_size=CHUNK))
+        while True:
+            with _translated():
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            yield bytes(chunk)
+
+    def stat(self, key: str) -> BlobStat:
+        with _translated():
+            found = obstore.head(self.client, key)
+        return BlobStat(key, found["size"], found["last_modified"])
+
+    def delete(self, key: str) -> None:
+        with suppress(NotFound), _translated():
+            obstore.delete(self.client, key)
+
+    def list(self, prefix: str = "") -> Iterator[BlobStat]:
+        # obstore lists whole path segments only; the rest of the prefix is matched here.
+        start = prefix.rpartition("/")[0]
+        with _translated():
+            pages = iter(obstore.list(self.client, prefix=start or None))
+        while True:
+            with _translated():
+                page = next(pages, None)
+            if page is None:
+                return
+            for found in page:
+                if found["path"].startswith(prefix):
+                    yield BlobStat(found["path"], found["size"], found["last_modified"])

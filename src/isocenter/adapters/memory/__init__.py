@@ -1,0 +1,1 @@
+"""Reference fakes that keep everything in memory: simple, obviously right, shipped for tests."""

@@ -1,0 +1,142 @@
+"""The index port on SQL: images, their details, studies and series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, select, update
+
+from isocenter.adapters.sql.commit import Committing
+from isocenter.adapters.sql.cursor import cursor, position
+from isocenter.adapters.sql.database import Database
+from isocenter.adapters.sql.head import Head, HeadLock
+from isocenter.adapters.sql.levels import forget_empty_levels, level_page
+from isocenter.adapters.sql.rows import CHUNK, chunks, image_record, parts, same_identity
+from isocenter.adapters.sql.tables import details, images
+from isocenter.adapters.sql.text import clean
+from isocenter.errors import Conflict
+from isocenter.records import (
+    AuditEntry,
+    Committed,
+    Details,
+    Event,
+    ImageQuery,
+    ImageRecord,
+    LevelRecord,
+    NewImage,
+    Page,
+    State,
+)
+
+_LEAVES = {State.DELETED: State.CURRENT, State.CURRENT: State.DELETED}
+_EVENTS = {State.DELETED: "image.deleted", State.CURRENT: "image.restored"}
+
+
+class SqlIndex:
+    """The index on SQLite or PostgreSQL; `audit_key` is the HMAC key of the audit chain."""
+
+    def __init__(self, database: Database, audit_key: bytes) -> None:
+        self._database = database
+        self._lock = HeadLock(database, audit_key)
+        self._commit = Committing(database, self._lock)
+
+    def commit(
+        self, new: Sequence[tuple[NewImage, AuditEntry]], *, keep_versions: bool = False
+    ) -> Sequence[Committed]:
+        return self._commit(new, keep_versions)
+
+    def get(self, id: str) -> ImageRecord | None:
+        with self._database.reading() as connection:
+            row = connection.execute(select(images).where(images.c.id == clean(id))).one_or_none()
+        return None if row is None else image_record(row)
+
+    def images(self, query: ImageQuery) -> Page[ImageRecord]:
+        after = 0 if query.after is None else position("images", query.after)
+        if query.limit < 1:
+            return Page(())
+        rows: list[Row[Any]] = []
+        with self._database.reading() as connection:
+            # Each part gives its first rows, so that the first rows of all parts are the first rows of all.
+            for part in parts(query):
+                chosen = part.where(images.c.position > after).order_by(images.c.position)
+                rows += connection.execute(chosen.limit(query.limit + 1))
+        rows.sort(key=lambda row: int(row.position))
+        page = rows[: query.limit]
+        following = cursor("images", page[-1].position) if len(rows) > query.limit else None
+        return Page(tuple(image_record(row) for row in page), following)
+
+    def details(self, ids: Sequence[str]) -> Mapping[str, Details]:
+        chosen = select(images.c.id, details.c.metadata, details.c.frames).join_from(images, details)
+        found: dict[str, Details] = {}
+        with self._database.reading() as connection:
+            for part in chunks(clean(id) for id in ids):
+                for id, metadata, frames in connection.execute(chosen.where(images.c.id.in_(part))):
+                    found[id] = Details(metadata, frames)
+        return {id: found[id] for id in ids if id in found}
+
+    def levels(self, level: str, query: ImageQuery) -> Page[LevelRecord]:
+        with self._database.reading() as connection:
+            return level_page(connection, level, query)
+
+    def transition(self, ids: Sequence[str], to: State, entry: AuditEntry) -> Sequence[ImageRecord]:
+        if to not in _LEAVES:
+            raise ValueError(f"images are deleted or restored, not made {to.value}")
+        with self._database.transaction() as connection:
+            head = self._lock.taken(connection)
+            found = _in_states(connection, ids, (_LEAVES[to],))
+            changed = [replace(record, state=to, changed=entry.at) for record in found]
+            if to is State.CURRENT:
+                _free_identities(connection, changed)
+            values = {"state": to.value, "changed": entry.at}
+            for part in chunks(record.id for record in changed):
+                connection.execute(update(images).where(images.c.id.in_(part)).values(values))
+            _tell(head, changed, _EVENTS[to], entry)
+        return changed
+
+    def purge(self, ids: Sequence[str], entry: AuditEntry) -> Sequence[ImageRecord]:
+        with self._database.transaction() as connection:
+            head = self._lock.taken(connection)
+            gone = _in_states(connection, ids, (State.DELETED, State.SUPERSEDED))
+            for part in chunks(record.id for record in gone):
+                connection.execute(delete(images).where(images.c.id.in_(part)))
+            forget_empty_levels(connection, gone)
+            _tell(head, gone, "image.purged", entry)
+        return gone
+
+    def blob_keys(self) -> Iterator[str]:
+        chosen = select(images.c.position, images.c.blob_key).order_by(images.c.position).limit(CHUNK)
+        after = 0
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(chosen.where(images.c.position > after)).all()
+            if not rows:
+                return
+            yield from (row.blob_key for row in rows)
+            after = rows[-1].position
+
+
+def _in_states(connection: Connection, ids: Sequence[str], states: Sequence[State]) -> list[ImageRecord]:
+    """The images with these ids that are in one of the states, in the order of the ids."""
+    chosen = select(images).where(images.c.state.in_([state.value for state in states]))
+    found: dict[str, ImageRecord] = {}
+    for part in chunks(clean(id) for id in ids):
+        for row in connection.execute(chosen.where(images.c.id.in_(part))):
+            found[row.id] = image_record(row)
+    return [found[id] for id in dict.fromkeys(ids) if id in found]
+
+
+def _free_identities(connection: Connection, restored: Sequence[ImageRecord]) -> None:
+    taken = len({(record.store, record.identity) for record in restored}) < len(restored)
+    if taken or any(connection.execute(same_identity(record)).first() is not None for record in restored):
+        raise Conflict("Another current image has the identity of one to be restored.", code="identity-taken")
+
+
+def _tell(head: Head, changed: Sequence[ImageRecord], event: str, entry: AuditEntry) -> None:
+    """One event and one audit entry for each image; nothing where nothing changed."""
+    for record in changed:
+        head.tell(Event(event, record.store, record.id, entry.at))
+        head.note(replace(entry, store=record.store, image=record.id))
+    if changed:
+        head.save()

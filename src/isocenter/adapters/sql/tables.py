@@ -1,0 +1,266 @@
+"""The tables and column types of the SQL backend, one model for SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def to_micros(moment: datetime) -> int:
+    """Microseconds since 1970 in UTC; a moment without time zone is a TypeError."""
+    return (moment - EPOCH) // MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    return EPOCH + timedelta(microseconds=micros)
+
+
+class Moment(TypeDecorator[datetime]):
+    """A moment as whole microseconds since 1970 in UTC, so that no database or driver can bend its zone."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else to_micros(value)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else from_micros(value)
+
+
+class DatabaseClock(FunctionElement[datetime]):
+    """The database's own clock, so that claims do not depend on the clocks of workers."""
+
+    type = Moment()
+    inherit_cache = True
+
+
+@compiles(DatabaseClock, "sqlite")  # type: ignore[no-untyped-call,untyped-decorator,unused-ignore]
+def _sqlite_clock(element: DatabaseClock, compiler: SQLCompiler, **_: Any) -> str:
+    # 2440587.5 is 1970-01-01 as a Julian day; SQLite's clock counts milliseconds.
+    return "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) * 1000"
+
+
+@compiles(DatabaseClock, "postgresql")  # type: ignore[no-untyped-call,untyped-decorator,unused-ignore]
+def _postgresql_clock(element: DatabaseClock, compiler: SQLCompiler, **_: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
+
+
+# SQLite only makes a column the row's own number where its type is spelt INTEGER.
+Number = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# One row, locked first by every transaction that appends: it numbers images, events and audit entries, so
+# that nobody ever sees a number before a smaller one.
+head = Table(
+    "head",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, nullable=False),
+    Column("event", BigInteger, nullable=False),
+    Column("audit", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("seal", Text, nullable=False),
+)
+
+# `position` is the order of arrival and what cursors hold; it comes from `head` and is never used twice.
+images = Table(
+    "images",
+    metadata,
+    Column("position", Number, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False, unique=True),
+    Column("store", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("subject_id", Text, nullable=False),
+    Column("image_id", Text, nullable=False),
+    Column("blob_key", Text, nullable=False),
+    Column("blob_size", BigInteger, nullable=False),
+    Column("blob_sha256", Text, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("changed", Moment),
+    Column("study_uid", Text),
+    Column("series_uid", Text),
+    Column("sop_instance_uid", Text),
+    Column("sop_class_uid", Text),
+    Column("transfer_syntax_uid", Text),
+    Column("number_of_frames", BigInteger, nullable=False),
+    Column("body_offset", BigInteger, nullable=False),
+    Column("has_part10_header", Boolean, nullable=False),
+    Column("preamble_is_zero", Boolean, nullable=False),
+)
+# Every index costs a commit some microseconds, so those that few rows need hold only those rows; `rows` says
+# the same conditions in words that let the databases use them.
+_current = images.c.state == "current"
+_dicom = images.c.sop_instance_uid.is_not(None)
+Index(
+    "uq_images_current_instance", images.c.sop_instance_uid, images.c.store, unique=True,
+    sqlite_where=_current & _dicom, postgresql_where=_current & _dicom,
+)  # fmt: skip
+Index(
+    "uq_images_current_image", images.c.store, images.c.subject_id, images.c.image_id, unique=True,
+    sqlite_where=_current & ~_dicom, postgresql_where=_current & ~_dicom,
+)  # fmt: skip
+Index("ix_images_study", images.c.study_uid, images.c.store, images.c.state, images.c.series_uid)
+Index("ix_images_series", images.c.series_uid)
+Index(
+    "ix_images_gone_instance", images.c.sop_instance_uid,
+    sqlite_where=~_current, postgresql_where=~_current,
+)  # fmt: skip
+Index("ix_images_subject", images.c.subject_id)
+Index("ix_images_image", images.c.image_id, images.c.subject_id)
+Index(
+    "ix_images_gone", images.c.state, images.c.changed,
+    sqlite_where=~_current, postgresql_where=~_current,
+)  # fmt: skip
+Index(
+    "ix_images_kind", images.c.kind, images.c.position,
+    sqlite_where=images.c.kind != "dicom", postgresql_where=images.c.kind != "dicom",
+)  # fmt: skip
+
+details = Table(
+    "details",
+    metadata,
+    Column(
+        "position",
+        Number,
+        ForeignKey(images.c.position, ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("metadata", LargeBinary, nullable=False),
+    Column("frames", LargeBinary),
+)
+
+# A study or series has the position of the image that brought it; it lasts until its last image is purged.
+studies = Table(
+    "studies",
+    metadata,
+    Column("position", Number, primary_key=True, autoincrement=False),
+    Column("store", Text, nullable=False),
+    Column("study_uid", Text, nullable=False),
+    Column("attributes", Text, nullable=False),
+    UniqueConstraint("study_uid", "store"),
+)
+
+series = Table(
+    "series",
+    metadata,
+    Column("position", Number, primary_key=True, autoincrement=False),
+    Column("store", Text, nullable=False),
+    Column("study_uid", Text, nullable=False),
+    Column("series_uid", Text, nullable=False),
+    Column("modality", Text),
+    Column("attributes", Text, nullable=False),
+    UniqueConstraint("study_uid", "series_uid", "store"),
+)
+Index("ix_series_series_uid", series.c.series_uid)
+
+events = Table(
+    "events",
+    metadata,
+    Column("sequence", Number, primary_key=True, autoincrement=False),
+    Column("type", Text, nullable=False),
+    Column("store", Text, nullable=False),
+    Column("image", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("sequence", Number, primary_key=True, autoincrement=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("store", Text),
+    Column("image", Text),
+    Column("request_id", Text),
+    Column("address", Text),
+    Column("count", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("position", Number, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("pipeline", Text, nullable=False),
+    Column("images", Text, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("changed", Moment),
+)
+Index("ix_jobs_state", jobs.c.state, jobs.c.position)
+
+claims = Table(
+    "claims",
+    metadata,
+    Column("job", Text, ForeignKey(jobs.c.id), primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("chunk", BigInteger, primary_key=True, autoincrement=False),
+    Column("owner", Text, nullable=False),
+    Column("until", Moment, nullable=False),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("job", Text, ForeignKey(jobs.c.id), primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("chunk", BigInteger, primary_key=True, autoincrement=False),
+    Column("done", Text, nullable=False),
+    Column("failed", Text, nullable=False),
+    Column("findings", BigInteger, nullable=False),
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("label", Text, nullable=False),
+    Column("secret_sha256", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment),
+    Column("revoked", Moment),
+)

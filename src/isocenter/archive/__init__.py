@@ -1,0 +1,1 @@
+"""Transactions over ports: store, search, retrieve, picture, delete, check."""

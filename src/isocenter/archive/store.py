@@ -1,0 +1,216 @@
+"""The Store transaction: blob first, durable and under its own key; then one index transaction."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from isocenter.archive.commit import GroupCommit
+from isocenter.archive.recognise import HEAD, Facts, Inspector, inspector_for
+from isocenter.dicom.attributes import of_level
+from isocenter.dicom.part10 import Limits
+from isocenter.errors import Conflict, IsocenterError, NotAnImage, OtherStudy, Unavailable
+from isocenter.ports.blob_store import BlobStore, BlobWriter
+from isocenter.ports.platform import Platform
+from isocenter.records import (
+    AuditEntry,
+    BlobRef,
+    CommitOutcome,
+    Committed,
+    Details,
+    ImageRecord,
+    Kind,
+    NewImage,
+    now,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """On whose behalf something is done."""
+
+    actor: str = "local"
+    request_id: str | None = None
+    address: str | None = None
+
+    def entry(self, action: str, outcome: str = "success", **more: object) -> AuditEntry:
+        return AuditEntry(self.actor, action, outcome, now(), request_id=self.request_id, address=self.address, **more)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where an image is to go, and what its sender says of it.
+
+    Without a subject, DICOM takes its Patient ID and other kinds none. Without an image id, DICOM takes its
+    SOP Instance UID and other kinds one made from their bytes, so that sending them again changes nothing.
+    """
+
+    store: str
+    subject_id: str | None = None
+    image_id: str | None = None
+    study_uid: str | None = None  # the only study it may belong to
+    dicom_only: bool = False
+
+
+def new_id() -> str:
+    """An opaque id: 26 characters of lower-case base32, 130 bits of chance."""
+    return base64.b32encode(secrets.token_bytes(17))[:26].decode("ascii").lower()
+
+
+class Arrival:
+    """One image coming in. `write` its bytes, then `finish`; on any error `abort` leaves nothing behind."""
+
+    def __init__(self, blobs: BlobStore, limits: Limits, placement: Placement) -> None:
+        self.id = new_id()
+        self._blobs = blobs
+        self._limits = limits
+        self._placement = placement
+        self._key = f"{placement.store}/{self.id[:2]}/{self.id}"
+        self._hash = hashlib.sha256()
+        self._size = 0
+        self._head = b""
+        self._inspector: Inspector | None = None
+        self._writer: BlobWriter | None = None
+        self.named = placement.subject_id is not None or placement.image_id is not None
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next bytes; raises Rejected as soon as they cannot be those of an image."""
+        self._size += len(chunk)
+        if self._inspector is None:
+            self._head += chunk
+            if len(self._head) >= HEAD:
+                self._begin()
+            return
+        self._pass_on(self._inspector, chunk)
+
+    def _begin(self) -> Inspector:
+        self._inspector = inspector_for(self._head[:HEAD], self._limits)
+        head, self._head = self._head, b""
+        self._pass_on(self._inspector, head)
+        return self._inspector
+
+    def _pass_on(self, inspector: Inspector, chunk: bytes) -> None:
+        self._hash.update(chunk)
+        inspector.feed(chunk)
+        if self._writer is None:
+            self._writer = self._blobs.create(self._key)
+        self._writer.write(chunk)
+
+    def finish(self) -> NewImage:
+        """The image as it will be committed; its blob still has to be made durable by `settle`."""
+        if self._size == 0:
+            raise NotAnImage("it is empty", code="empty")
+        facts = (self._inspector or self._begin()).finish()
+        return NewImage(self._record(facts), _details(facts), *_levels(facts), facts.warnings)
+
+    def settle(self) -> None:
+        """Make the blob durable."""
+        if self._writer is not None:
+            self._writer.commit()
+
+    def abort(self) -> None:
+        if self._writer is not None:
+            with suppress(Unavailable):
+                self._writer.abort()
+
+    def _record(self, facts: Facts) -> ImageRecord:
+        place, blob = self._placement, BlobRef(self._key, self._size, self._hash.hexdigest())
+        instance, header = facts.instance, facts.header
+        if instance is None or header is None:
+            if place.dicom_only:
+                raise NotAnImage("this door takes DICOM only; POST /images takes other kinds", code="not-dicom")
+            return ImageRecord(
+                self.id, place.store, facts.kind, facts.media_type, place.subject_id or "",
+                place.image_id or blob.sha256[:32], blob, now(),
+            )  # fmt: skip
+        if place.study_uid is not None and place.study_uid != instance.study_uid:
+            raise OtherStudy("StudyInstanceUID is not the one in the address", code="other-study")
+        return ImageRecord(
+            self.id, place.store, Kind.DICOM, facts.media_type,
+            instance.patient_id if place.subject_id is None else place.subject_id,
+            instance.sop_instance_uid if place.image_id is None else place.image_id,
+            blob, now(),
+            study_uid=instance.study_uid,
+            series_uid=instance.series_uid,
+            sop_instance_uid=instance.sop_instance_uid,
+            sop_class_uid=instance.sop_class_uid,
+            transfer_syntax_uid=instance.transfer_syntax_uid,
+            number_of_frames=facts.number_of_frames,
+            body_offset=header.body_offset,
+            has_part10_header=header.has_part10_header,
+            preamble_is_zero=header.preamble_is_zero,
+        )  # fmt: skip
+
+
+def _details(facts: Facts) -> Details:
+    frames = facts.instance.frames if facts.instance is not None else None
+    return Details(facts.metadata, frames.to_bytes() if frames is not None else None)
+
+
+Arrived = tuple[Arrival, NewImage]
+
+
+class Store:
+    """The Store transaction over the ports; one for each process, used by many threads."""
+
+    def __init__(self, platform: Platform, limits: Limits, *, keep_versions: bool = False) -> None:
+        self._blobs = platform.blobs
+        self._limits = limits
+        self._group = GroupCommit(platform.index, keep_versions=keep_versions)
+        # Syncs of several files at once share one journal commit of the file system.
+        self._syncs = ThreadPoolExecutor(8, thread_name_prefix="blob-sync")
+
+    def begin(self, placement: Placement) -> Arrival:
+        return Arrival(self._blobs, self._limits, placement)
+
+    def commit(self, arrived: Sequence[Arrived], caller: Caller) -> list[Committed | IsocenterError]:
+        """Make images durable, then visible; an answer for each, in order. The caller has read them to their end."""
+        settled = self._settle([arrival for arrival, _ in arrived])
+        answers: list[Committed | IsocenterError] = []
+        whole = [pair for pair, error in zip(arrived, settled, strict=True) if error is None]
+        try:
+            committed = iter(self._group.commit([(new, caller.entry("store")) for _, new in whole]))
+        except IsocenterError as error:
+            # Whether the transaction took place may be unknown, so the blobs stay: fsck sweeps them if it did not.
+            return [error if failed is None else failed for failed in settled]
+        for (arrival, new), failed in zip(arrived, settled, strict=True):
+            answers.append(failed if failed is not None else self._answer(arrival, new, next(committed)))
+        return answers
+
+    def _settle(self, arrivals: Sequence[Arrival]) -> list[IsocenterError | None]:
+        if len(arrivals) == 1:
+            return [_settled(arrivals[0])]
+        return list(self._syncs.map(_settled, arrivals))
+
+    def _answer(self, arrival: Arrival, new: NewImage, done: Committed) -> Committed | IsocenterError:
+        if done.outcome in (CommitOutcome.STORED, CommitOutcome.REPLACED):
+            return done
+        with suppress(Unavailable):  # the blob is not needed; fsck sweeps what cannot be deleted now
+            self._blobs.delete(new.record.blob.key)
+        kept, wanted = done.record, new.record
+        if done.outcome is CommitOutcome.CONFLICT:
+            return Conflict("other bytes are kept under this identity already; they were not changed")
+        if (kept.subject_id, kept.image_id) != (wanted.subject_id, wanted.image_id) and arrival.named:
+            return Conflict("this SOP instance is kept already, under another subject_id and image_id")
+        return done
+
+
+def _settled(arrival: Arrival) -> IsocenterError | None:
+    try:
+        arrival.settle()
+    except IsocenterError as error:
+        arrival.abort()
+        return error
+    return None
+
+
+def _levels(facts: Facts) -> tuple[dict[str, Mapping[str, Any]], dict[str, Mapping[str, Any]]]:
+    if facts.instance is None:
+        return {}, {}
+    return of_level(facts.instance.model, "study"), of_level(facts.instance.model, "series")

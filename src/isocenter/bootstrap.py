@@ -1,0 +1,174 @@
+"""Settings to Platform, Services and application: the only place where a backend is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from secrets import token_bytes
+
+from fastapi import FastAPI
+
+from isocenter.adapters.blobs.folder import FolderBlobStore
+from isocenter.adapters.home import Home
+from isocenter.adapters.processes import ProcessSandbox
+from isocenter.adapters.sql.api_keys import SqlApiKeys
+from isocenter.adapters.sql.audit import SqlAuditLog
+from isocenter.adapters.sql.database import Database
+from isocenter.adapters.sql.events import SqlEventFeed
+from isocenter.adapters.sql.index import SqlIndex
+from isocenter.adapters.sql.job_ledger import SqlJobLedger
+from isocenter.adapters.sql.migrate import migrate
+from isocenter.adapters.sql.secrets import SqlSecrets
+from isocenter.archive.audit import ReadTrail
+from isocenter.archive.delete import Delete
+from isocenter.archive.housekeeping import Housekeeping
+from isocenter.archive.rendered import Rendered
+from isocenter.archive.retrieve import Retrieve
+from isocenter.archive.store import Store
+from isocenter.dicom.guards import guard_pydicom
+from isocenter.dicom.part10 import Limits
+from isocenter.pipeline.ingest import Ingest
+from isocenter.ports.blob_store import BlobStore
+from isocenter.ports.platform import Platform
+from isocenter.settings import LOOPBACK, Settings
+from isocenter.web.app import create_app
+from isocenter.web.auth import Anyone, Authenticator, FirstOf, KeyAuthenticator, Policy
+from isocenter.web.services import Services, WebLimits
+
+AUDIT_KEY = "audit-chain"
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """An open platform; `close` gives back what it holds."""
+
+    platform: Platform
+    home: Home
+    audit_key: bytes
+    close: Callable[[], None]
+
+
+def open_backends(settings: Settings) -> Backends:
+    """Choose and open the backends; the database's schema is brought up to date."""
+    guard_pydicom()
+    home = Home(settings.home)
+    url = settings.database_url
+    database = Database(url.get_secret_value() if url else f"sqlite:///{settings.home / 'isocenter.sqlite'}")
+    migrate(database)
+    secrets = SqlSecrets(database)
+    if settings.audit_key is not None:
+        audit_key = settings.audit_key.get_secret_value().encode()
+    elif url is None:
+        audit_key = home.audit_key()
+    else:
+        # Machines that share a database share the key; whoever comes first makes it.
+        audit_key = secrets.create(AUDIT_KEY, token_bytes(32))
+    sandbox = ProcessSandbox(
+        settings.decode_workers, settings.decode_memory_bytes, preload=("isocenter.render.frame",)
+    )
+    platform = Platform(
+        blobs=_blobs(settings),
+        index=SqlIndex(database, audit_key),
+        events=SqlEventFeed(database),
+        audit=SqlAuditLog(database, audit_key),
+        jobs=SqlJobLedger(database),
+        secrets=secrets,
+        api_keys=SqlApiKeys(database, audit_key),
+        sandbox=sandbox,
+    )
+
+    def close() -> None:
+        sandbox.close()
+        database.close()
+        home.close()
+
+    return Backends(platform, home, audit_key, close)
+
+
+def _blobs(settings: Settings) -> BlobStore:
+    url = settings.blobs_url
+    if url is None:
+        return FolderBlobStore(settings.home / "blobs")
+    if "://" not in url:
+        return FolderBlobStore(Path(url))
+    from isocenter.adapters.blobs.objects import ObjectBlobStore  # obstore is loaded only where it serves
+
+    return ObjectBlobStore(url, {name: value.get_secret_value() for name, value in settings.blobs_options.items()})
+
+
+def ingest_of(settings: Settings, platform: Platform) -> Ingest:
+    """The front door with the limits of the settings."""
+    limits = Limits(
+        depth=settings.max_depth,
+        elements=settings.max_elements,
+        header_bytes=settings.max_header_bytes,
+        inflated_bytes=settings.max_inflated_bytes,
+    )
+    return Ingest(Store(platform, limits, keep_versions=settings.keep_versions))
+
+
+def deletes_of(settings: Settings, platform: Platform) -> Delete:
+    return Delete(platform, timedelta(days=settings.deleted_grace_days))
+
+
+def _authenticator(settings: Settings, platform: Platform) -> Authenticator:
+    if settings.auth == "none":
+        return Anyone()
+    keys = KeyAuthenticator(platform.api_keys)
+    if settings.auth == "keys":
+        return keys
+    from isocenter.web.oidc import TokenAuthenticator  # jwt and cryptography are loaded only where they serve
+
+    tokens = TokenAuthenticator(
+        issuer=settings.oidc_issuer or "",
+        audience=settings.oidc_audience or "",
+        jwks_url=settings.oidc_jwks_url,
+        scope_prefix=settings.oidc_scope_prefix,
+    )
+    return tokens if settings.auth == "oidc" else FirstOf(keys, tokens)
+
+
+def open_services(settings: Settings) -> Services:
+    """Everything the routes work with; opened in the process that serves."""
+    backends = open_backends(settings)
+    platform = backends.platform
+    retrieve = Retrieve(platform)
+    delete = deletes_of(settings, platform)
+    trail = ReadTrail(platform.audit)
+    # Only where database and blobs both lie in the home folder does its lock say who else works on them.
+    ours = settings.database_url is None and settings.blobs_url is None
+    sweep_before = backends.home.alone_since if ours else None
+    housekeeping = Housekeeping(platform, delete, sweep_before=sweep_before)
+    housekeeping.start()
+
+    def close() -> None:
+        housekeeping.close()
+        trail.close()
+        backends.close()
+
+    return Services(
+        platform=platform,
+        ingest=ingest_of(settings, platform),
+        retrieve=retrieve,
+        rendered=Rendered(platform, retrieve, settings.decode_seconds),
+        delete=delete,
+        authenticator=_authenticator(settings, platform),
+        policy=Policy(settings.stores, frozenset(settings.identified_stores), trail),
+        limits=WebLimits(
+            body_bytes=settings.max_upload_bytes,
+            parts=settings.max_parts,
+            part_header_bytes=settings.max_part_header_bytes,
+            concurrent_uploads=settings.max_concurrent_uploads,
+        ),
+        close=close,
+    )
+
+
+def application(settings: Settings) -> FastAPI:
+    """The ASGI application of these settings."""
+    # Without authentication the Host header is all that tells a page of another site from the owner's own.
+    hosts = tuple(LOOPBACK | {settings.host}) if settings.auth == "none" else ()
+    return create_app(partial(open_services, settings), hosts=hosts, cors_origins=settings.cors_origins)

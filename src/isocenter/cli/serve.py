@@ -1,0 +1,103 @@
+"""`isocenter serve`: the HTTP server."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from isocenter.bootstrap import application, open_backends
+from isocenter.errors import Misconfigured
+from isocenter.settings import Settings, load
+
+_GRACE_SECONDS = 20
+
+
+def serve(
+    home: Annotated[Path | None, typer.Option(help="Folder that holds everything.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any that is free.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Server processes.")] = None,
+) -> None:
+    """Serve over HTTP until stopped; SIGTERM and Ctrl-C let requests under way end first."""
+    settings = load(home=home, host=host, port=port, workers=workers)
+    # Opened and closed once before serving: what is wrong shows here, in words, and migrations run once.
+    open_backends(settings).close()
+    listening = _listen(settings)
+    address, number = listening.getsockname()[:2]
+    configure_logs(settings.log_level)
+    structlog.get_logger().info("listening", host=address, port=number, workers=settings.workers, auth=settings.auth)
+    config = uvicorn.Config(
+        partial(serving, settings),
+        factory=True,
+        http="httptools",
+        loop="uvloop",
+        lifespan="on",
+        workers=settings.workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        h11_max_incomplete_event_size=64 << 10,
+    )
+    if settings.workers > 1:
+        Multiprocess(config, target=uvicorn.Server(config).run, sockets=[listening]).run()
+    else:
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def serving(settings: Settings) -> object:
+    """The application in the process that serves it."""
+    configure_logs(settings.log_level)
+    return application(settings)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        found = socket.socket(family, socket.SOCK_STREAM)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((settings.host, settings.port))
+        found.listen(1024)
+    except OSError as error:
+        raise Misconfigured(
+            f"port {settings.port} cannot be listened on (in use, or not allowed); choose another by --port",
+            code="port-unusable",
+        ) from error
+    found.set_inheritable(True)
+    return found
+
+
+def configure_logs(level: str) -> None:
+    """JSON lines on standard error, from us and from the libraries, with tracebacks that carry no local values."""
+    shared = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.dict_tracebacks,
+    ]
+    number = getattr(logging, level.upper())
+    structlog.configure(
+        processors=[*shared, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared, processor=structlog.processors.JSONRenderer()
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(number, logging.WARNING))

@@ -1,0 +1,1 @@
+"""DICOM as pure functions over bytes and values: nothing here does I/O."""

@@ -1,0 +1,1 @@
+"""NIfTI: pure reading of headers and geometry."""

@@ -1,0 +1,1 @@
+"""What happens to an image after it came in; `ingest` is the one front door."""

@@ -1,0 +1,28 @@
+"""Everything a transaction needs of the world outside, in one frozen bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from isocenter.ports.api_keys import ApiKeys
+from isocenter.ports.audit_log import AuditLog
+from isocenter.ports.blob_store import BlobStore
+from isocenter.ports.event_feed import EventFeed
+from isocenter.ports.index import Index
+from isocenter.ports.job_ledger import JobLedger
+from isocenter.ports.sandbox import Sandbox
+from isocenter.ports.secrets import Secrets
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The backends chosen in `bootstrap`."""
+
+    blobs: BlobStore
+    index: Index
+    events: EventFeed
+    audit: AuditLog
+    jobs: JobLedger
+    secrets: Secrets
+    api_keys: ApiKeys
+    sandbox: Sandbox

@@ -1,0 +1,288 @@
+"""Frozen values that cross rooms: what was kept, what happened, who asked."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from isocenter.errors import IsocenterError
+
+T = TypeVar("T")
+
+
+def now() -> datetime:
+    """The present moment in UTC."""
+    return datetime.now(UTC)
+
+
+class Kind(StrEnum):
+    """What an image is, told by its content."""
+
+    DICOM = "dicom"
+    NIFTI = "nifti"
+    JPEG = "jpeg"
+    PNG = "png"
+    GIF = "gif"
+
+
+class State(StrEnum):
+    """Whether an image is found by search and retrieve."""
+
+    CURRENT = "current"
+    DELETED = "deleted"  # within its grace: `isocenter restore` brings it back
+    SUPERSEDED = "superseded"  # another version of the same identity took its place
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRef:
+    """Where the bytes of an image lie; `sha256` is lower-case hex over all `size` bytes."""
+
+    key: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlobStat:
+    """One stored blob as its store lists it."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list; `next` is the opaque cursor of the part that follows, None at the end."""
+
+    items: tuple[T, ...]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One kept image. The DICOM identifiers are None for NIfTI volumes and pictures.
+
+    `body_offset` is where the Data Set begins in a DICOM blob; `has_part10_header` says whether preamble and
+    File Meta Information stand before it; `preamble_is_zero` whether the 128 bytes there are all zero.
+    """
+
+    id: str
+    store: str
+    kind: Kind
+    media_type: str
+    subject_id: str
+    image_id: str
+    blob: BlobRef
+    created: datetime
+    state: State = State.CURRENT
+    changed: datetime | None = None  # when `state` last changed
+    study_uid: str | None = None
+    series_uid: str | None = None
+    sop_instance_uid: str | None = None
+    sop_class_uid: str | None = None
+    transfer_syntax_uid: str | None = None
+    number_of_frames: int = 1
+    body_offset: int = 0
+    has_part10_header: bool = True
+    preamble_is_zero: bool = True
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What only one current image of a store may have (with `store`)."""
+        if self.sop_instance_uid is not None:
+            return ("dicom", self.sop_instance_uid)
+        return ("image", self.subject_id, self.image_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What stands beside an image's row; both are zlib-compressed JSON, made once at ingest.
+
+    `metadata`: {"meta": model, "model": model, "bulk": {path: [offset, length]}} (PS3.18 F.2).
+    `frames`: {"offsets": [...], "lengths": [...], ...} as `dicom.frames.FrameTable` writes it; None without pixels.
+    """
+
+    metadata: bytes
+    frames: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """An image whose blob is durable and whose row is still to be committed.
+
+    `study` and `series` are the attributes of those levels as DICOM JSON models (empty unless DICOM).
+    """
+
+    record: ImageRecord
+    details: Details
+    study: Mapping[str, Any] = field(default_factory=dict)
+    series: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+class CommitOutcome(StrEnum):
+    STORED = "stored"
+    DUPLICATE = "duplicate"  # the same bytes are there already: nothing was changed
+    CONFLICT = "conflict"  # other bytes are there already: nothing was changed
+    REPLACED = "replaced"  # other bytes were there; they are kept as a superseded version
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What the index did with one NewImage; `record` is the image that is current afterwards."""
+
+    outcome: CommitOutcome
+    record: ImageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ImageQuery:
+    """Which images; every field that is not None must hold. Results come in order of arrival."""
+
+    stores: tuple[str, ...] | None = None
+    subject_id: str | None = None
+    image_id: str | None = None
+    study_uid: str | None = None
+    series_uid: str | None = None
+    sop_instance_uids: tuple[str, ...] | None = None
+    kind: Kind | None = None
+    states: tuple[State, ...] = (State.CURRENT,)
+    changed_before: datetime | None = None
+    after: str | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LevelRecord:
+    """One study or series: its attributes as a DICOM JSON model and what it holds now."""
+
+    store: str
+    study_uid: str
+    series_uid: str | None
+    attributes: Mapping[str, Any]
+    modalities: tuple[str, ...]
+    number_of_series: int
+    number_of_instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer for one thing that was sent in. `source` names it as the sender did (file or part number)."""
+
+    source: str
+    outcome: str  # stored, duplicate, replaced, rejected, failed
+    record: ImageRecord | None = None
+    reason: int | None = None  # PS3.18 Failure Reason where rejected or failed
+    sop_class_uid: str | None = None
+    sop_instance_uid: str | None = None
+    warnings: tuple[str, ...] = ()
+    error: IsocenterError | None = None  # why it was rejected or failed
+
+    @property
+    def accepted(self) -> bool:
+        return self.outcome in ("stored", "duplicate", "replaced")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of the change feed. `sequence` grows without gaps being promised; 0 before it is appended."""
+
+    type: str  # image.stored, image.replaced, image.deleted, image.restored, image.purged
+    store: str
+    image: str  # internal id
+    at: datetime
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who did what to which image, and whether it was allowed (45 CFR 164.312(b)). Carries no attribute value."""
+
+    actor: str
+    action: str  # store, read, search, delete, restore, purge, login, key.new, ...
+    outcome: str  # success, denied, failed
+    at: datetime
+    store: str | None = None
+    image: str | None = None
+    request_id: str | None = None
+    address: str | None = None
+    count: int = 1
+    sequence: int = 0
+    digest: str = ""  # hex; see `chained`
+
+    def chained(self, key: bytes, previous: str, sequence: int) -> AuditEntry:
+        """This entry as number `sequence`, its digest HMAC-SHA-256 over itself and the entry before it."""
+        fields = (
+            str(sequence), previous, self.actor, self.action, self.outcome, self.at.astimezone(UTC).isoformat(),
+            self.store or "", self.image or "", self.request_id or "", self.address or "", str(self.count),
+        )  # fmt: skip
+        # Length-prefixed, so that no two different entries give the same bytes.
+        message = b"".join(b"%d:%s," % (len(part), part) for part in (f.encode() for f in fields))
+        digest = hmac.new(key, message, hashlib.sha256).hexdigest()
+        return AuditEntry(
+            self.actor, self.action, self.outcome, self.at, self.store, self.image, self.request_id,
+            self.address, self.count, sequence, digest,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class AuditHead:
+    """Where the audit chain ends. `seal` is HMAC-SHA-256 over sequence and digest, so that a cut-off tail shows."""
+
+    sequence: int
+    digest: str
+    seal: str
+
+    @classmethod
+    def sealed(cls, key: bytes, sequence: int, digest: str) -> AuditHead:
+        return cls(sequence, digest, hmac.new(key, b"head:%d:%s" % (sequence, digest.encode()), "sha256").hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """One API key as it is kept: only the hash of its secret half."""
+
+    id: str
+    label: str
+    secret_sha256: str
+    scopes: frozenset[str]  # "images:read" or, for one store only, "images:read@raw"
+    created: datetime
+    expires: datetime | None = None
+    revoked: datetime | None = None
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One durable piece of work: a pipeline run over images named by their internal ids."""
+
+    id: str
+    pipeline: str
+    images: tuple[str, ...]
+    created: datetime
+    state: JobState = JobState.QUEUED
+    changed: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutcome:
+    """What one step did with one chunk of a job. `failed` maps image ids to coded reasons."""
+
+    step: str
+    chunk: int
+    done: tuple[str, ...]
+    failed: Mapping[str, str] = field(default_factory=dict)
+    findings: int = 0

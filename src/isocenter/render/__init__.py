@@ -1,0 +1,1 @@
+"""Pixels to pictures: pure, run in a worker process where the data are untrusted."""

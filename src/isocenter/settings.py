@@ -1,0 +1,122 @@
+"""The settings: frozen, each with a default that works, and the only reader of the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from isocenter.errors import Misconfigured
+
+LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
+
+
+class Settings(BaseSettings):
+    """Read once at start, from arguments, then environment (ISOCENTER_...), then isocenter.toml in `home`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ISOCENTER_", frozen=True, extra="forbid", toml_file=None, hide_input_in_errors=True
+    )
+    toml: ClassVar[Path | None] = None
+
+    home: Path = Field(Path("isocenter-home"), description="Folder that holds everything not kept elsewhere.")
+    host: str = Field("127.0.0.1", description="Address to listen on; off loopback only with authentication.")
+    port: int = Field(8042, ge=0, le=65535, description="Port to listen on; 0 takes any that is free.")
+    workers: int = Field(1, ge=1, le=64, description="Server processes.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
+
+    database_url: SecretStr | None = Field(
+        None, description="sqlite:///FILE or postgresql+psycopg://...; SQLite in `home` without it."
+    )
+    audit_key: SecretStr | None = Field(
+        None, min_length=16, description="Key of the audit chain; without it one is made and kept."
+    )
+    blobs_url: str | None = Field(
+        None, description="Where images are kept: a folder, memory://, s3://, gs:// or az://; `home`/blobs without it."
+    )
+    blobs_options: dict[str, SecretStr] = Field(
+        default_factory=dict, description="Options of the object store as obstore names them (endpoint, region, keys)."
+    )
+    stores: tuple[str, ...] = Field(("raw", "deidentified"), description="Named archives; the first is the default.")
+    identified_stores: tuple[str, ...] = Field(
+        ("raw",), description="Stores that hold identity: reading them takes the scope identified:read."
+    )
+    keep_versions: bool = Field(
+        False, description="Other bytes under a known identity become its new version instead of a conflict."
+    )
+    deleted_grace_days: float = Field(7, ge=0, description="How long a deleted image can be restored.")
+
+    max_upload_bytes: int = Field(8 << 30, gt=0, description="Largest request body.")
+    max_parts: int = Field(10_000, gt=0, description="Most parts in one multipart request.")
+    max_part_header_bytes: int = Field(8 << 10, gt=0, description="Longest header block of a part.")
+    max_concurrent_uploads: int = Field(32, gt=0, description="Uploads at a time in one process; more answer 429.")
+    max_depth: int = Field(16, gt=0, le=64, description="Deepest nesting of sequences.")
+    max_elements: int = Field(300_000, gt=0, description="Most elements in a Data Set.")
+    max_header_bytes: int = Field(64 << 20, gt=0, description="Largest header, bulk data left out.")
+    max_inflated_bytes: int = Field(1 << 30, gt=0, description="Largest deflated or gzipped content when inflated.")
+
+    decode_workers: int = Field(2, ge=1, le=64, description="Processes that decode pixels, per server process.")
+    decode_seconds: float = Field(30, gt=0, description="Longest time one picture may take.")
+    decode_memory_bytes: int = Field(4 << 30, gt=0, description="Most memory one decoding process may take.")
+
+    auth: Literal["none", "keys", "oidc", "keys+oidc"] = Field("none", description="Who may come in.")
+    oidc_issuer: str | None = Field(None, description="Issuer of access tokens, exactly as in their `iss`.")
+    oidc_audience: str | None = Field(None, description="Audience that tokens must be for (`aud`).")
+    oidc_jwks_url: str | None = Field(None, description="The issuer's keys; found by discovery without it.")
+    oidc_scope_prefix: str = Field("", description="Prefix that the issuer puts before our scopes.")
+    cors_origins: tuple[str, ...] = Field((), description="Web origins that may call from a browser.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources = (init_settings, env_settings)
+        return sources if cls.toml is None else (*sources, TomlConfigSettingsSource(settings_cls, cls.toml))
+
+    @field_validator("stores")
+    @classmethod
+    def _slugs(cls, stores: tuple[str, ...]) -> tuple[str, ...]:
+        for name in stores:
+            if not (name.isascii() and name.replace("-", "").isalnum() and name == name.lower()):
+                raise ValueError("a store's name is lower-case letters, digits and hyphens")
+        if not stores or len(set(stores)) != len(stores):
+            raise ValueError("name at least one store, each once")
+        return stores
+
+    @model_validator(mode="after")
+    def _safe(self) -> Settings:
+        if self.auth == "none" and self.host not in LOOPBACK:
+            raise Misconfigured(
+                "without authentication the server listens on this machine only. Set auth to keys"
+                " (`isocenter keys new` makes one) or oidc, or leave host at 127.0.0.1.",
+                code="open-to-the-network",
+            )
+        if "oidc" in self.auth and not (self.oidc_issuer and self.oidc_audience):
+            raise Misconfigured("auth oidc takes oidc_issuer and oidc_audience", code="oidc-incomplete")
+        return self
+
+    @property
+    def default_store(self) -> str:
+        return self.stores[0]
+
+
+def load(**given: Any) -> Settings:
+    """The settings in force; `given` (None counts as not given) comes before environment and file."""
+    chosen = {name: value for name, value in given.items() if value is not None}
+    home = chosen.get("home") or Settings.model_construct().home
+    file = Path(home) / "isocenter.toml"
+    source = type("Settings", (Settings,), {"toml": file if file.is_file() else None, "__module__": __name__})
+    found: Settings = source(**chosen)
+    return Settings.model_construct(**dict(found))

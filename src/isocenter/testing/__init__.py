@@ -1,0 +1,1 @@
+"""Shipped test aids: a contract suite for each port, and builders."""

@@ -1,0 +1,70 @@
+"""The ASGI application, put together from its routers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+from fastapi import Depends, FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from isocenter import __version__
+from isocenter.web import admin, docs, errors, files, gateway
+from isocenter.web.dicomweb import delete, retrieve, search, store
+from isocenter.web.dicomweb.resources import named_store
+from isocenter.web.observe import Metrics, Observe, Origins
+from isocenter.web.services import Services
+from isocenter.web.upload import Gate
+
+_THREADS_BESIDES_UPLOADS = 40
+
+
+def create_app(
+    make_services: Callable[[], Services], *, hosts: tuple[str, ...] = (), cors_origins: tuple[str, ...] = ()
+) -> FastAPI:
+    """The application; `make_services` is called when the server starts, in the process that serves.
+
+    `hosts` are the names the server may be called by, empty for any.
+    """
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        services = await anyio.to_thread.run_sync(make_services)
+        app.state.services = services
+        app.state.gate = Gate(services.limits.concurrent_uploads)
+        threads = services.limits.concurrent_uploads + _THREADS_BESIDES_UPLOADS
+        anyio.to_thread.current_default_thread_limiter().total_tokens = threads
+        try:
+            yield
+        finally:
+            await anyio.to_thread.run_sync(services.close)
+
+    app = FastAPI(
+        title="Isocenter",
+        version=__version__,
+        summary="A medical-imaging gateway: DICOM, NIfTI and pictures in; found, shown and given back.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.state.metrics = metrics
+    if cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(cors_origins),
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Accept", "If-None-Match", "X-Request-ID"],
+            expose_headers=["ETag", "Link", "Location", "Repr-Digest", "Warning", "X-Request-ID"],
+        )
+    app.add_middleware(Origins, hosts=hosts, origins=cors_origins)
+    app.add_middleware(Observe, metrics=metrics)
+    errors.install(app)
+    for router in (admin.router, docs.router, files.router, gateway.router):
+        app.include_router(router)
+    for part in (store.router, search.router, retrieve.router, delete.router):
+        app.include_router(part, prefix="/dicomweb")
+        app.include_router(part, prefix="/stores/{store}/dicomweb", dependencies=[Depends(named_store)])
+    return app

@@ -1,0 +1,36 @@
+"""What the routes work with, put together once at start by `bootstrap`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from isocenter.archive.delete import Delete
+from isocenter.archive.rendered import Rendered
+from isocenter.archive.retrieve import Retrieve
+from isocenter.pipeline.ingest import Ingest
+from isocenter.ports.platform import Platform
+from isocenter.web.auth import Authenticator, Policy
+
+
+@dataclass(frozen=True, slots=True)
+class WebLimits:
+    """Ceilings for one request and for one process."""
+
+    body_bytes: int
+    parts: int
+    part_header_bytes: int
+    concurrent_uploads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    platform: Platform
+    ingest: Ingest
+    retrieve: Retrieve
+    rendered: Rendered
+    delete: Delete
+    authenticator: Authenticator
+    policy: Policy
+    limits: WebLimits
+    close: Callable[[], None]
