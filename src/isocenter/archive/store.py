@@ -56,6 +56,7 @@ class Placement:
     image_id: str | None = None
     study_uid: str | None = None  # the only study it may belong to
     dicom_only: bool = False
+    other_subject_id: str | None = None  # subject of what is not DICOM, where `subject_id` is not given
 
 
 def new_id() -> str:
@@ -71,7 +72,7 @@ class Arrival:
         self._blobs = blobs
         self._limits = limits
         self._placement = placement
-        self._key = f"{placement.store}/{self.id[:2]}/{self.id}"
+        self._key = f"{placement.store}/{self.id[0]}/{self.id}"
         self._hash = hashlib.sha256()
         self._size = 0
         self._head = b""
@@ -126,7 +127,7 @@ class Arrival:
             if place.dicom_only:
                 raise NotAnImage("this door takes DICOM only; POST /images takes other kinds", code="not-dicom")
             return ImageRecord(
-                self.id, place.store, facts.kind, facts.media_type, place.subject_id or "",
+                self.id, place.store, facts.kind, facts.media_type, place.subject_id or place.other_subject_id or "",
                 place.image_id or blob.sha256[:32], blob, now(),
             )  # fmt: skip
         if place.study_uid is not None and place.study_uid != instance.study_uid:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from isocenter import __version__
-from isocenter.cli import serve
+from isocenter.cli import ingest, serve
 from isocenter.errors import IsocenterError, Unavailable
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("serve")(serve.serve)
+app.command("ingest")(ingest.ingest)
 
 
 def _version(wanted: bool) -> None:

@@ -32,7 +32,9 @@ _JPEG_LS: Final = frozenset({"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"}
 _JPEG_2000: Final = frozenset({"1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"})
 _HTJ2K: Final = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (201, 202, 203))
 _JPEG_XL: Final = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (110, 111, 112))
-_VIDEO: Final = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in ("100", "101", "102", "103", "104", "105", "106", "107", "108"))
+_VIDEO: Final = frozenset(
+    f"1.2.840.10008.1.2.4.{n}" for n in ("100", "101", "102", "103", "104", "105", "106", "107", "108")
+)
 
 # What codecs raise for bad data; MemoryError is left to pass, for the pool of workers to see.
 _CODEC_ERRORS: Final = (RuntimeError, ValueError, TypeError, OverflowError, IndexError, struct.error)
@@ -58,10 +60,14 @@ def decode_frame(
     """
     samples = description.pixels * description.samples_per_pixel
     if samples > most_samples:
-        raise LimitExceeded(f"Rows x Columns x SamplesPerPixel is over {most_samples} samples", code="decode-limit")
+        raise LimitExceeded(
+            f"Rows x Columns x SamplesPerPixel is over {most_samples} samples", code="decode-limit"
+        )
     if not description.encapsulated:
         if description.photometric_interpretation in ("YBR_PARTIAL_420", "YBR_PARTIAL_422", "HSV", "XYB"):
-            raise Unsupported("PhotometricInterpretation is not one of native pixel data", code="unsupported-photometric")
+            raise Unsupported(
+                "PhotometricInterpretation is not one of native pixel data", code="unsupported-photometric"
+            )
         return _native(description, data, skip_bits)
     if description.transfer_syntax_uid == RLE:
         return DecodedFrame(_rle(description, data), _upsampled(description))
@@ -82,7 +88,9 @@ def _native(description: PixelDescription, data: bytes, skip_bits: int) -> Decod
     if description.in_swapped_words:
         data = np.frombuffer(data, "<u2", len(data) // 2).byteswap().tobytes() + data[len(data) & ~1 :]
     if description.bits_allocated == 1:
-        bits = np.unpackbits(np.frombuffer(data, "u1"), bitorder="little", count=skip_bits + description.frame_bits)
+        bits = np.unpackbits(
+            np.frombuffer(data, "u1"), bitorder="little", count=skip_bits + description.frame_bits
+        )
         return DecodedFrame(_shaped(bits[skip_bits:], description), description.photometric_interpretation)
     if description.photometric_interpretation == "YBR_FULL_422":
         return DecodedFrame(_native_422(description, data, skip_bits), "YBR_FULL")
@@ -100,7 +108,9 @@ def _native(description: PixelDescription, data: bytes, skip_bits: int) -> Decod
 def _native_422(description: PixelDescription, data: bytes, skip_bits: int) -> Pixels:
     """Two luminance samples, then the blue and red chrominance they share (PS3.3 C.7.6.3.1.2)."""
     if description.bits_allocated != 8:
-        raise Unsupported("native YBR_FULL_422 of other than 8 bits is not supported", code="unsupported-depth")
+        raise Unsupported(
+            "native YBR_FULL_422 of other than 8 bits is not supported", code="unsupported-depth"
+        )
     pixels = description.pixels
     if description.number_of_frames == 1 and len(data) >= 3 * pixels and description.rows > 1:
         # Three whole samples a pixel: the label says 4:2:2, but nobody subsampled.
@@ -211,11 +221,13 @@ def _codec(description: PixelDescription, data: bytes) -> tuple[Codestream, list
         space = "RGB" if description.samples_per_pixel == 3 else "GRAYSCALE"
         return stream, [
             partial(imagecodecs.jpeg8_decode, data, colorspace=space, outcolorspace=space),
-            partial(imagecodecs.ljpeg_decode, data),
+            partial(imagecodecs.jpegsof3_decode, data),
         ]
     if syntax in _JPEG_LS:
         stream = read_jpeg(data)
-        return stream, [partial(imagecodecs.jpegls_decode, data)]
+        # Cut short, a stream makes CharLS read noughts for seconds; at an end marker it stops.
+        ended = data if b"\xff\xd9" in data[-4:] else data + b"\xff\xd9"
+        return stream, [partial(imagecodecs.jpegls_decode, ended)]
     if syntax in _JPEG_2000 or syntax in _HTJ2K:
         stream = read_jpeg_2000(data)
         bare = data[stream.start :]
@@ -265,7 +277,9 @@ def _fit(pixels: Pixels, description: PixelDescription, stream: Codestream) -> P
     """Give decoded samples the sign and width the Data Set asks for."""
     allocated = description.bits_allocated
     if allocated == 1 or pixels.dtype.kind not in "iu":
-        raise Unsupported("compressed packed bits or floating point are not supported", code="unsupported-codec")
+        raise Unsupported(
+            "compressed packed bits or floating point are not supported", code="unsupported-codec"
+        )
     unsigned, signed = np.dtype(f"u{allocated // 8}"), np.dtype(f"i{allocated // 8}")
     if pixels.dtype.kind == "i":
         if description.signed:
@@ -291,7 +305,9 @@ def _attempt(family: str, decode: Callable[[], Any]) -> Any:
         return decode()
     except _CODEC_ERRORS as error:
         # `from None`: codecs quote the data they choke on.
-        raise Malformed(f"the {family} frame cannot be decoded ({type(error).__name__})", code="decode-failed") from None
+        raise Malformed(
+            f"the {family} frame cannot be decoded ({type(error).__name__})", code="decode-failed"
+        ) from None
 
 
 def _first_success(family: str, decoders: list[Decoder]) -> Pixels:

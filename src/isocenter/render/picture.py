@@ -53,7 +53,8 @@ def decode_picture(data: bytes, most_pixels: int = MOST_PIXELS) -> npt.NDArray[n
         pixels = _decode(data, picture, most_pixels)
     except _CODEC_ERRORS as error:
         raise Malformed(
-            f"the {picture.kind.upper()} picture cannot be decoded ({type(error).__name__})", code="decode-failed"
+            f"the {picture.kind.upper()} picture cannot be decoded ({type(error).__name__})",
+            code="decode-failed",
         ) from None
     return _plain(pixels)
 

@@ -73,7 +73,9 @@ def read_transform(
     slope, intercept = _rescale(group)
     lookups = [] if group is not data_set else data_set.items(0x00283000)
     modality = read_lookup(lookups[0], signed=description.signed) if lookups else None
-    voi = _requested(data_set, frame_number, window) or _voi(data_set, frame_number, description.signed or intercept < 0)
+    voi = _requested(data_set, frame_number, window) or _voi(
+        data_set, frame_number, description.signed or intercept < 0
+    )
     if voi is None and modality is None and (slope, intercept) == (1.0, 0.0):
         voi = _whole_range(description)
     shape = (data_set.text(0x20500020) or "").strip()
@@ -132,7 +134,9 @@ def _whole_range(description: PixelDescription) -> Span | None:
 
 def _padding(data_set: DataSet, description: PixelDescription) -> tuple[float, float] | None:
     if description.keyword != "PixelData":
-        tags = (0x00280122, 0x00280124) if description.keyword == "FloatPixelData" else (0x00280123, 0x00280125)
+        tags = (
+            (0x00280122, 0x00280124) if description.keyword == "FloatPixelData" else (0x00280123, 0x00280125)
+        )
         value = data_set.number(tags[0])
         limit = data_set.number(tags[1])
     else:

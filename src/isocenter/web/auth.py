@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
+import anyio.to_thread
 from fastapi import Depends, Request
 
 from isocenter.archive.audit import ReadTrail
@@ -17,6 +18,9 @@ from isocenter.archive.store import Caller
 from isocenter.errors import Forbidden, NotFound, Unauthenticated
 from isocenter.ports.api_keys import ApiKeys
 from isocenter.records import ApiKey, ImageRecord, now
+
+if TYPE_CHECKING:
+    from isocenter.web.services import Services
 
 
 class Scope(StrEnum):
@@ -50,7 +54,10 @@ LOCAL = Principal("local", EVERYTHING)
 
 
 class Authenticator(Protocol):
-    """Recognises the bearer of a request."""
+    """Recognises the bearer of a request; `at_once` where that asks nothing of a database or the network."""
+
+    @property
+    def at_once(self) -> bool: ...
 
     def authenticate(self, authorization: str | None) -> Principal:
         """The principal of an Authorization header; raises Unauthenticated."""
@@ -59,12 +66,16 @@ class Authenticator(Protocol):
 class Anyone:
     """Authentication switched off: the server listens on loopback only, and whoever reaches it is the owner."""
 
+    at_once = True
+
     def authenticate(self, authorization: str | None) -> Principal:
         return LOCAL
 
 
 class KeyAuthenticator:
     """API keys of the form isk_<id>_<secret>; only the hash of the secret half is kept."""
+
+    at_once = False
 
     def __init__(self, keys: ApiKeys) -> None:
         self._keys = keys
@@ -85,6 +96,8 @@ class KeyAuthenticator:
 
 class FirstOf:
     """API keys by their prefix, everything else by access token."""
+
+    at_once = False
 
     def __init__(self, keys: Authenticator, tokens: Authenticator) -> None:
         self._keys = keys
@@ -165,12 +178,17 @@ class Access:
         self.policy.trail.add(self.caller.entry(action, outcome, **more))
 
 
-def _access(request: Request, scope: Scope) -> Access:
-    policy: Policy = request.app.state.services.policy
+async def _access(request: Request, scope: Scope) -> Access:
+    services: Services = request.app.state.services
+    policy, authenticator = services.policy, services.authenticator
     address = request.client.host if request.client else None
     request_id = request.scope.get("isocenter.request_id")
+    authorization = request.headers.get("authorization")
     try:
-        principal = request.app.state.services.authenticator.authenticate(request.headers.get("authorization"))
+        if authenticator.at_once:
+            principal = authenticator.authenticate(authorization)
+        else:
+            principal = await anyio.to_thread.run_sync(authenticator.authenticate, authorization)
     except Unauthenticated:
         policy.trail.add(Caller("unknown", request_id, address).entry("login", "denied"))
         raise
@@ -188,8 +206,8 @@ def _access(request: Request, scope: Scope) -> Access:
 def requires(scope: Scope) -> Any:
     """The dependency that guards a route: `access: Annotated[Access, requires(Scope.READ)]`."""
 
-    def guard(request: Request) -> Access:
-        return _access(request, scope)
+    async def guard(request: Request) -> Access:
+        return await _access(request, scope)
 
     guard.scope = scope  # type: ignore[attr-defined]  # read by the test that walks the routes
     return Depends(guard)
@@ -198,14 +216,13 @@ def requires(scope: Scope) -> Any:
 def open_to_all() -> Any:
     """Marks a route that needs no scope, for the test that walks the routes."""
 
-    def guard() -> None:
+    async def guard() -> None:
         return None
 
     guard.scope = None  # type: ignore[attr-defined]
     return Depends(guard)
 
 
-Guard = Callable[[Request], Access]
 Reader = Annotated[Access, requires(Scope.READ)]
 Writer = Annotated[Access, requires(Scope.WRITE)]
 Deleter = Annotated[Access, requires(Scope.DELETE)]

@@ -44,8 +44,8 @@ async def receive_one(request: Request, access: Access, placement: Placement) ->
         batch = services.ingest.batch(access.caller)
         feed, finish = _reader(request, services, batch, placement)
         try:
-            await pump(request, services, feed)
-            receipts = await anyio.to_thread.run_sync(_closed, batch, finish)
+            last = await pump(request, services, feed)
+            receipts = await anyio.to_thread.run_sync(finished, feed, last, finish, batch)
         except BaseException:
             batch.abandon()
             raise
@@ -55,7 +55,12 @@ async def receive_one(request: Request, access: Access, placement: Placement) ->
     return receipts[0]
 
 
-def _closed(batch: Batch, finish: Callable[[], None]) -> list[Receipt]:
+def finished(
+    feed: Callable[[bytes], None], last: bytes, finish: Callable[[], None], batch: Batch
+) -> list[Receipt]:
+    """The end of an upload, in one call for a thread: its last piece, its end, and the commit."""
+    if last:
+        feed(last)
     finish()
     return batch.close()
 

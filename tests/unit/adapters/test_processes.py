@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import signal
@@ -196,8 +197,20 @@ def test_a_module_that_cannot_be_preloaded_is_our_fault_not_the_datas() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [b"cos\nsystem\n(S'true'\ntR.", b"cisocenter.adapters.processes\nsubprocess\n.", b"\x80\x04\x95"]
+    "answer",
+    [b"cos\nsystem\n(S'true'\ntR.", b"cisocenter.adapters.processes\nsubprocess\n.", b"\x80\x04\x95"],
 )
 def test_an_answer_cannot_make_the_parent_run_code(answer: bytes) -> None:
     with pytest.raises((pickle.UnpicklingError, EOFError)):
         load_answer(answer)
+
+
+def test_the_time_a_tasks_module_takes_to_import_is_not_the_tasks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(1)\ndef answer(_):\n    return 42\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    task: Callable[[int], int] = importlib.import_module("slow_to_import").answer
+    sandbox = ProcessSandbox(1, 2**28)
+    assert sandbox.run(task, 0, seconds=0.5) == 42
+    sandbox.close()

@@ -93,7 +93,9 @@ def test_a_high_bit_that_cannot_be_is_taken_as_the_standard_has_it() -> None:
 
 
 def test_planar_configuration_counts_for_colour_alone() -> None:
-    assert describe(image_model(4, 4, bits=8, photometric="RGB", more={0x00280006: 1})).planar_configuration == 1
+    assert (
+        describe(image_model(4, 4, bits=8, photometric="RGB", more={0x00280006: 1})).planar_configuration == 1
+    )
     assert describe(image_model(4, 4, more={0x00280006: 7})).planar_configuration == 0
     with pytest.raises(Malformed, match="PlanarConfiguration"):
         describe(image_model(4, 4, bits=8, photometric="RGB", more={0x00280006: 7}))
@@ -117,7 +119,12 @@ def test_packed_bits_run_on_over_the_borders_of_frames() -> None:
     found = describe(image_model(3, 3, bits=1, more={0x00280008: 4}))
     assert (found.frame_bytes, found.native_bytes) == (2, 5)
     spans = [found.frame_span(number) for number in range(1, 5)]
-    assert [(span.offset, span.length, span.skip_bits) for span in spans] == [(0, 2, 0), (1, 2, 1), (2, 2, 2), (3, 2, 3)]
+    assert [(span.offset, span.length, span.skip_bits) for span in spans] == [
+        (0, 2, 0),
+        (1, 2, 1),
+        (2, 2, 2),
+        (3, 2, 3),
+    ]
 
 
 def test_bytes_in_big_endian_words_are_read_by_whole_words() -> None:

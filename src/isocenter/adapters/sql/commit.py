@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Insert, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from isocenter.adapters.sql.database import Database
+from isocenter.adapters.sql.database import Database, run
 from isocenter.adapters.sql.head import Head, HeadLock
 from isocenter.adapters.sql.rows import COLUMNS, cleaned, image_record, image_row, same_identity
 from isocenter.adapters.sql.tables import details, images, series, studies
@@ -45,12 +45,11 @@ class Committing:
             head = self._lock.taken(connection)
             first = head.position + 1
             rows = [image_row(first + i, record) for i, record in enumerate(records)]
-            head.cursor.executemany(self._images, rows)
-            if head.cursor.rowcount == len(rows):
+            if run(head.cursor, self._images, rows) == len(rows):
                 committed = [Committed(CommitOutcome.STORED, record) for record in records]
             else:
                 committed = self._sorted_out(connection, head, records, new, keep_versions)
-            self._write_details(head, new, committed)
+            self._queue_details(head, new, committed)
             for (_, entry), answer in zip(new, committed, strict=True):
                 _tell(head, entry, answer)
             head.position += len(rows)
@@ -93,17 +92,16 @@ class Committing:
         return committed
 
     def _insert_one(self, head: Head, position: int, record: ImageRecord) -> None:
-        head.cursor.execute(self._images, image_row(position, record))
-        if head.cursor.rowcount != 1:
+        if run(head.cursor, self._images, [image_row(position, record)]) != 1:
             raise Conflict("Another image has this internal id already.", code="id-taken")
 
-    def _write_details(
+    def _queue_details(
         self, head: Head, new: Sequence[tuple[NewImage, AuditEntry]], committed: Sequence[Committed]
     ) -> None:
         first = head.position + 1
-        beside: list[tuple[object, ...]] = []
-        study_rows: dict[tuple[str, str], tuple[object, ...]] = {}
-        series_rows: dict[tuple[str, str, str], tuple[object, ...]] = {}
+        beside: list[tuple[Any, ...]] = []
+        study_rows: dict[tuple[str, str], tuple[Any, ...]] = {}
+        series_rows: dict[tuple[str, str, str], tuple[Any, ...]] = {}
         for i, ((image, _), answer) in enumerate(zip(new, committed, strict=True)):
             if answer.outcome not in (CommitOutcome.STORED, CommitOutcome.REPLACED):
                 continue
@@ -118,14 +116,9 @@ class Committing:
                 continue
             level = (*study, record.series_uid)
             series_rows[level] = (position, *level, modality(image.series), dumped(image.series))
-        statements = (
-            (self._details, beside),
-            (self._studies, list(study_rows.values())),
-            (self._series, list(series_rows.values())),
-        )
-        for statement, rows in statements:
-            if rows:
-                head.cursor.executemany(statement, rows)
+        head.queue(self._details, beside)
+        head.queue(self._studies, list(study_rows.values()))
+        head.queue(self._series, list(series_rows.values()))
 
 
 def _unless_there(statement: Any) -> Insert:

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,9 @@ class Database:
     `patience` is how many seconds a transaction waits for a lock before it raises BackendUnavailable.
     """
 
-    def __init__(self, url: str | URL, *, pool_size: int = 8, patience: float = 10.0) -> None:
+    def __init__(
+        self, url: str | URL, *, pool_size: int = 8, overflow: int = 32, patience: float = 10.0
+    ) -> None:
         self.url = _driver(make_url(url))
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.patience = patience
@@ -40,7 +42,7 @@ class Database:
             # Statements may be logged or raised; their parameters carry attribute values.
             "hide_parameters": True,
             "pool_size": pool_size,
-            "max_overflow": 32,
+            "max_overflow": overflow,
             "pool_timeout": patience,
         }
         if self.is_sqlite:
@@ -92,10 +94,20 @@ class Database:
         with self.reading() as connection:
             connection.execute(text("SELECT 1"))
 
-    @staticmethod
-    def cursor(connection: Connection) -> DBAPICursor:
+    def cursor(self, connection: Connection) -> DBAPICursor:
         """The driver's own cursor: for the statements of a commit SQLAlchemy takes longer than SQLite."""
         return connection.connection.cursor()
+
+    def write(
+        self, connection: Connection, statements: Sequence[tuple[str, Sequence[tuple[Any, ...]]]]
+    ) -> None:
+        """Run each compiled statement over its rows; to PostgreSQL all go out without waiting between."""
+        cursor = self.cursor(connection)
+        driver: Any = connection.connection.dbapi_connection
+        with nullcontext() if self.is_sqlite else driver.pipeline():
+            for statement, rows in statements:
+                run(cursor, statement, rows)
+        cursor.close()
 
     def close(self) -> None:
         """Close every idle connection; SQLite then folds its write-ahead log into the file."""
@@ -123,6 +135,15 @@ class Database:
         cursor.execute("PRAGMA wal_autocheckpoint=4096")
         cursor.execute("PRAGMA journal_size_limit=67108864")
         cursor.close()
+
+
+def run(cursor: DBAPICursor, statement: str, rows: Sequence[tuple[Any, ...]]) -> int:
+    """Run a compiled statement over rows and return how many it changed."""
+    if len(rows) == 1:
+        cursor.execute(statement, rows[0])  # psycopg's executemany has a price of its own
+    elif rows:
+        cursor.executemany(statement, rows)
+    return cursor.rowcount if rows else 0
 
 
 def _driver(url: URL) -> URL:

@@ -9,7 +9,14 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from isocenter.errors import BackendUnavailable, Corrupted, IsocenterError, Saturated, StorageFull
+from isocenter.errors import (
+    BackendUnavailable,
+    Corrupted,
+    IsocenterError,
+    LimitExceeded,
+    Saturated,
+    StorageFull,
+)
 
 # SQLSTATE classes and codes: PostgreSQL, Appendix A.
 _FULL = ("53100",)
@@ -57,6 +64,8 @@ def meaning(cause: BaseException | None) -> IsocenterError:
         return StorageFull("The database has no room left.", retry_after=60)
     elif state.startswith(_SATURATED):
         return Saturated("The database serves as many connections as it can.")
+    elif state.startswith("54"):
+        return LimitExceeded("A value is larger than the database takes.")
     elif state.startswith(_AWAY):
         return BackendUnavailable(f"The database did not answer (SQLSTATE {state}).")
     elif state in ("XX001", "XX002"):
@@ -70,7 +79,9 @@ def _of_sqlite(cause: sqlite3.Error) -> IsocenterError:
     primary = None if code is None else code & 0xFF
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return BackendUnavailable("The database is locked by another process.", code="database-locked")
-    if primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_TOOBIG):
+    if primary == sqlite3.SQLITE_TOOBIG:
+        return LimitExceeded("A value is larger than the database takes.")
+    if primary == sqlite3.SQLITE_FULL:
         return StorageFull("The disk that holds the database is full.", retry_after=60)
     if primary in _SQLITE_DAMAGED:
         return Corrupted("The database file is damaged: restore it from a backup.")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -21,6 +22,7 @@ class HeadLock:
     """Opens the head within a transaction; holds the audit key and the compiled statements."""
 
     def __init__(self, database: Database, audit_key: bytes) -> None:
+        self.database = database
         self.key = audit_key
         chosen = select(*(head.c[name] for name in _HEAD[:4])).with_for_update()
         self.lock = database.compiled(chosen)
@@ -38,7 +40,8 @@ class Head:
 
     def __init__(self, lock: HeadLock, connection: Connection) -> None:
         self._lock = lock
-        self.cursor = Database.cursor(connection)
+        self._connection = connection
+        self.cursor = lock.database.cursor(connection)
         self.cursor.execute(lock.lock)
         row = self.cursor.fetchone()
         assert row is not None
@@ -46,8 +49,13 @@ class Head:
         self._event: int = row[1]
         self._audit: int = row[2]
         self._digest: str = row[3]
-        self._events: list[tuple[object, ...]] = []
-        self._entries: list[tuple[object, ...]] = []
+        self._queue: list[tuple[str, Sequence[tuple[Any, ...]]]] = []
+        self._events: list[tuple[Any, ...]] = []
+        self._entries: list[tuple[Any, ...]] = []
+
+    def queue(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Have `save` run a compiled statement over these rows, before the events and entries."""
+        self._queue.append((statement, rows))
 
     def tell(self, event: Event) -> None:
         self._event += 1
@@ -68,15 +76,14 @@ class Head:
             self.note(entry)
 
     def save(self) -> None:
-        """Write what was told and noted, and the numbers reached."""
-        if self._events:
-            self.cursor.executemany(self._lock.insert_events, self._events)
-        if self._entries:
-            self.cursor.executemany(self._lock.insert_entries, self._entries)
+        """Write what was queued, told and noted, and the numbers reached."""
         seal = AuditHead.sealed(self._lock.key, self._audit, self._digest).seal
         numbers = (self.position, self._event, self._audit, self._digest, seal)
-        self.cursor.execute(self._lock.save, numbers)
+        self.queue(self._lock.insert_events, self._events)
+        self.queue(self._lock.insert_entries, self._entries)
+        self.queue(self._lock.save, [numbers])
         self.cursor.close()
+        self._lock.database.write(self._connection, self._queue)
 
 
 def _cleaned(entry: AuditEntry) -> AuditEntry:

@@ -58,7 +58,7 @@ def _optional(keyword: str, text: str | None) -> str | None:
     return None if text is None else indexed(keyword, text)
 
 
-def image_row(position: int, record: ImageRecord) -> tuple[object, ...]:
+def image_row(position: int, record: ImageRecord) -> tuple[Any, ...]:
     """The values of `COLUMNS`, as the drivers take them."""
     blob = record.blob
     return (

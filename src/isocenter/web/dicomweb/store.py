@@ -17,7 +17,7 @@ from isocenter.web.dicomweb.resources import DICOM, DICOM_JSON, StudyUid, addres
 from isocenter.web.errors import answer_error, problems
 from isocenter.web.multipart import Headers, MultipartReader, Part, boundary_of, media_type
 from isocenter.web.negotiation import prefers
-from isocenter.web.receiving import counted
+from isocenter.web.receiving import counted, finished
 from isocenter.web.sending import json_response
 from isocenter.web.services import Services
 from isocenter.web.upload import Gate, pump
@@ -65,8 +65,8 @@ async def _store(request: Request, access: Access, study: str | None) -> Respons
         parts = _Parts(batch, placement)
         reader = _reader(request, services, parts)
         try:
-            await pump(request, services, reader.feed)
-            receipts = await anyio.to_thread.run_sync(_close, reader, batch)
+            last = await pump(request, services, reader.feed)
+            receipts = await anyio.to_thread.run_sync(finished, reader.feed, last, reader.finish, batch)
         except BaseException:
             batch.abandon()
             raise
@@ -116,11 +116,6 @@ def _reader(request: Request, services: Services, parts: _Parts) -> MultipartRea
     return MultipartReader(
         boundary, parts.begin, most_parts=limits.parts, most_header_bytes=limits.part_header_bytes
     )
-
-
-def _close(reader: MultipartReader | _Single, batch: Batch) -> list[Receipt]:
-    reader.finish()
-    return batch.close()
 
 
 def _answer(request: Request, receipts: list[Receipt]) -> Response:
