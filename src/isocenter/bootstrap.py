@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from secrets import token_bytes
 
@@ -29,7 +28,7 @@ from isocenter.archive.rendered import Rendered
 from isocenter.archive.retrieve import Retrieve
 from isocenter.archive.store import Store
 from isocenter.dicom.guards import guard_pydicom
-from isocenter.dicom.part10 import Limits
+from isocenter.dicom.elements import Limits
 from isocenter.pipeline.ingest import Ingest
 from isocenter.ports.blob_store import BlobStore
 from isocenter.ports.platform import Platform
@@ -167,8 +166,8 @@ def open_services(settings: Settings) -> Services:
     )
 
 
-def application(settings: Settings) -> FastAPI:
-    """The ASGI application of these settings."""
+def application(settings: Settings, services: Services) -> FastAPI:
+    """The ASGI application of these settings; it closes the services when it ends."""
     # Without authentication the Host header is all that tells a page of another site from the owner's own.
     hosts = tuple(LOOPBACK | {settings.host}) if settings.auth == "none" else ()
-    return create_app(partial(open_services, settings), hosts=hosts, cors_origins=settings.cors_origins)
+    return create_app(services, hosts=hosts, cors_origins=settings.cors_origins)

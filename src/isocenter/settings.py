@@ -112,11 +112,18 @@ class Settings(BaseSettings):
         return self.stores[0]
 
 
+class _Place(BaseSettings):
+    """Where the home folder is, which has to be known before its isocenter.toml can be read."""
+
+    model_config = SettingsConfigDict(env_prefix="ISOCENTER_", extra="ignore")
+    home: Path = Path("isocenter-home")
+
+
 def load(**given: Any) -> Settings:
     """The settings in force; `given` (None counts as not given) comes before environment and file."""
     chosen = {name: value for name, value in given.items() if value is not None}
-    home = chosen.get("home") or Settings.model_construct().home
-    file = Path(home) / "isocenter.toml"
+    file = Path(chosen.get("home") or _Place().home) / "isocenter.toml"
     source = type("Settings", (Settings,), {"toml": file if file.is_file() else None, "__module__": __name__})
     found: Settings = source(**chosen)
+    # As the plain class, so that it can be pickled to server and worker processes; it has been checked.
     return Settings.model_construct(**dict(found))

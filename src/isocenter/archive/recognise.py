@@ -9,7 +9,8 @@ from typing import Protocol
 import orjson
 
 from isocenter.dicom.instance import Instance, describe
-from isocenter.dicom.part10 import Header, HeaderReader, Limits
+from isocenter.dicom.elements import Limits
+from isocenter.dicom.part10 import Header, HeaderReader
 from isocenter.errors import LimitExceeded, Malformed, NotAnImage
 from isocenter.nifti.header import NiftiHeader, read_header
 from isocenter.picture import HEAD_BYTES, Picture

@@ -14,7 +14,7 @@ from typing import Any
 from isocenter.archive.commit import GroupCommit
 from isocenter.archive.recognise import HEAD, Facts, Inspector, inspector_for
 from isocenter.dicom.attributes import of_level
-from isocenter.dicom.part10 import Limits
+from isocenter.dicom.elements import Limits
 from isocenter.errors import Conflict, IsocenterError, NotAnImage, OtherStudy, Unavailable
 from isocenter.ports.blob_store import BlobStore, BlobWriter
 from isocenter.ports.platform import Platform
@@ -24,6 +24,7 @@ from isocenter.records import (
     CommitOutcome,
     Committed,
     Details,
+    ImageQuery,
     ImageRecord,
     Kind,
     NewImage,
@@ -162,6 +163,7 @@ class Store:
 
     def __init__(self, platform: Platform, limits: Limits, *, keep_versions: bool = False) -> None:
         self._blobs = platform.blobs
+        self._index = platform.index
         self._limits = limits
         self._group = GroupCommit(platform.index, keep_versions=keep_versions)
         # Syncs of several files at once share one journal commit of the file system.
@@ -172,7 +174,8 @@ class Store:
 
     def commit(self, arrived: Sequence[Arrived], caller: Caller) -> list[Committed | IsocenterError]:
         """Make images durable, then visible; an answer for each, in order. The caller has read them to their end."""
-        settled = self._settle([arrival for arrival, _ in arrived])
+        settled = [self._taken(arrival, new) for arrival, new in arrived]
+        settled = self._settle([arrival for arrival, _ in arrived], settled)
         answers: list[Committed | IsocenterError] = []
         whole = [pair for pair, error in zip(arrived, settled, strict=True) if error is None]
         try:
@@ -184,10 +187,24 @@ class Store:
             answers.append(failed if failed is not None else self._answer(arrival, new, next(committed)))
         return answers
 
-    def _settle(self, arrivals: Sequence[Arrival]) -> list[IsocenterError | None]:
+    def _taken(self, arrival: Arrival, new: NewImage) -> IsocenterError | None:
+        """Conflict where the sender named a subject and image id that another image has."""
+        record = new.record
+        if not arrival.named:
+            return None
+        query = ImageQuery((record.store,), subject_id=record.subject_id, image_id=record.image_id, limit=1)
+        others = self._index.images(query).items
+        if not others or others[0].identity == record.identity:
+            return None
+        arrival.abort()
+        return Conflict("another image has this subject_id and image_id already; it was not changed")
+
+    def _settle(
+        self, arrivals: Sequence[Arrival], failed: Sequence[IsocenterError | None]
+    ) -> list[IsocenterError | None]:
         if len(arrivals) == 1:
-            return [_settled(arrivals[0])]
-        return list(self._syncs.map(_settled, arrivals))
+            return [failed[0] or _settled(arrivals[0])]
+        return list(self._syncs.map(lambda arrival, error: error or _settled(arrival), arrivals, failed))
 
     def _answer(self, arrival: Arrival, new: NewImage, done: Committed) -> Committed | IsocenterError:
         if done.outcome in (CommitOutcome.STORED, CommitOutcome.REPLACED):

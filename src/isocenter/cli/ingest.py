@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
-from getpass import getuser
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,9 +30,11 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from isocenter.archive.store import Caller, Placement
+from isocenter.archive.store import Placement
 from isocenter.bootstrap import ingest_of, open_backends
+from isocenter.cli.caller import caller
 from isocenter.cli.sources import Source, read_chunks, sources
+from isocenter.cli.zip_archives import ZipReader
 from isocenter.errors import BadRequest, Malformed, Rejected
 from isocenter.records import Receipt
 from isocenter.settings import Settings, load
@@ -145,7 +146,8 @@ class _Worker:
         self._most = settings.max_inflated_bytes
         self._placement = placement
         self._subject = subject
-        self._caller = Caller(f"cli:{_user()}")
+        self._caller = caller()
+        self._archives = ZipReader()  # batches come in order, so each archive is opened once in a worker
 
     def take(self, batch: Sequence[Source]) -> list[Told]:
         """Ingest a batch of sources: committed together, each with its own answer."""
@@ -153,7 +155,7 @@ class _Worker:
         for source in batch:
             intake = receipts.begin(source.name, self._placement_of())
             try:
-                for chunk in read_chunks(source, self._most):
+                for chunk in read_chunks(source, self._most, self._archives):
                     intake.write(chunk)
                     if intake.failure is not None:
                         break
@@ -169,6 +171,7 @@ class _Worker:
         return replace(self._placement, other_subject_id=self._subject)
 
     def close(self) -> None:
+        self._archives.close()
         self._backends.close()
 
 
@@ -196,13 +199,6 @@ def _told(receipt: Receipt) -> Told:
         record.id if record else None,
         receipt.warnings,
     )
-
-
-def _user() -> str:
-    try:
-        return getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 def _close(console: Console, told: Counter[str], refused: list[Told]) -> None:

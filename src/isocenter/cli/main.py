@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from isocenter import __version__
-from isocenter.cli import ingest, serve
+from isocenter.cli import check, ingest, serve, show_settings
 from isocenter.errors import IsocenterError, Unavailable
 
 app = typer.Typer(
@@ -21,6 +21,10 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("ingest")(ingest.ingest)
+app.command("fsck")(check.fsck)
+app.command("scrub")(check.scrub)
+app.command("restore")(check.restore)
+app.command("settings")(show_settings.settings)
 
 
 def _version(wanted: bool) -> None:

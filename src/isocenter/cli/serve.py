@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,8 @@ import typer
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from isocenter.bootstrap import application, open_backends
+from isocenter.bootstrap import application, open_backends, open_services
+from isocenter.cli.sample import load_sample, show_sample
 from isocenter.errors import Misconfigured
 from isocenter.settings import Settings, load
 
@@ -26,17 +28,26 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any that is free.")] = None,
     workers: Annotated[int | None, typer.Option(help="Server processes.")] = None,
+    sample: Annotated[bool, typer.Option("--sample", help="Load a small made-up study and show what to try.")] = False,
 ) -> None:
     """Serve over HTTP until stopped; SIGTERM and Ctrl-C let requests under way end first."""
     settings = load(home=home, host=host, port=port, workers=workers)
-    # Opened and closed once before serving: what is wrong shows here, in words, and migrations run once.
-    open_backends(settings).close()
+    configure_logs(settings.log_level)
     listening = _listen(settings)
     address, number = listening.getsockname()[:2]
-    configure_logs(settings.log_level)
+    if sample:
+        receipts = load_sample(settings)
+    # Opened before the server begins, so that what is wrong shows here and in words; worker processes open their own.
+    if settings.workers == 1:
+        app: Callable[[], object] = partial(application, settings, open_services(settings))
+    else:
+        open_backends(settings).close()
+        app = partial(serving, settings)
+    if sample:
+        show_sample(settings, f"http://{address}:{number}", receipts)
     structlog.get_logger().info("listening", host=address, port=number, workers=settings.workers, auth=settings.auth)
     config = uvicorn.Config(
-        partial(serving, settings),
+        app,
         factory=True,
         http="httptools",
         loop="uvloop",
@@ -52,7 +63,7 @@ def serve(
         h11_max_incomplete_event_size=64 << 10,
     )
     if settings.workers > 1:
-        Multiprocess(config, target=uvicorn.Server(config).run, sockets=[listening]).run()
+        Multiprocess(config, [listening]).run()
     else:
         uvicorn.Server(config).run(sockets=[listening])
 
@@ -60,7 +71,7 @@ def serve(
 def serving(settings: Settings) -> object:
     """The application in the process that serves it."""
     configure_logs(settings.log_level)
-    return application(settings)
+    return application(settings, open_services(settings))
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -81,7 +92,7 @@ def _listen(settings: Settings) -> socket.socket:
 
 def configure_logs(level: str) -> None:
     """JSON lines on standard error, from us and from the libraries, with tracebacks that carry no local values."""
-    shared = [
+    shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.dict_tracebacks,

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from isocenter.cli.zip_archives import CHUNK, ZipReader, members
 from isocenter.dicom.data_set import DataSet
 from isocenter.dicom.json_model import encode
 from isocenter.dicom.part10 import HeaderReader
-from isocenter.errors import LimitExceeded, Malformed, Rejected, Unsupported
+from isocenter.errors import Malformed, Rejected
 
-CHUNK = 1 << 20
-_MOST_MEMBERS = 200_000
 _RECORDS, _FILE_ID = 0x00041220, 0x00041500
 
 
@@ -69,17 +66,12 @@ def _file(path: str, *, follow: bool = True) -> Iterator[Source | tuple[str, Rej
 
 def _archive(path: str) -> Iterator[Source | tuple[str, Rejected]]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        yield path, Malformed("the ZIP archive is damaged", code="bad-zip")
+        places = members(path)
+    except Rejected as error:
+        yield path, error
         return
-    if len(members) > _MOST_MEMBERS:
-        yield path, LimitExceeded(f"the ZIP archive holds more than {_MOST_MEMBERS} members", code="too-many-members")
-        return
-    for number, member in enumerate(members):
-        if not member.is_dir():
-            yield Source(path, number, f"{path}, member {number + 1}")
+    for place in places:
+        yield Source(path, place, f"{path}, member {place + 1}")
 
 
 def _directory(path: str) -> Iterator[Source | tuple[str, Rejected]]:
@@ -111,7 +103,7 @@ def _listed_files(path: str) -> list[list[str]]:
     return [[str(p) for p in record.values(_FILE_ID) if p] for record in records if record.values(_FILE_ID)]
 
 
-def read_chunks(source: Source, most: int) -> Iterator[bytes]:
+def read_chunks(source: Source, most: int, archives: ZipReader) -> Iterator[bytes]:
     """The bytes of a source; a ZIP member that inflates to more than `most` bytes is refused."""
     if source.path == "-":
         while chunk := sys.stdin.buffer.read(CHUNK):
@@ -121,24 +113,4 @@ def read_chunks(source: Source, most: int) -> Iterator[bytes]:
             while chunk := file.read(CHUNK):
                 yield chunk
     else:
-        yield from _member_chunks(source, most)
-
-
-def _member_chunks(source: Source, most: int) -> Iterator[bytes]:
-    total = 0
-    try:
-        with zipfile.ZipFile(source.path) as archive:
-            member = archive.infolist()[source.member or 0]
-            if member.flag_bits & 1:
-                raise Unsupported("the member is encrypted; unpack the archive first", code="zip-encrypted")
-            with archive.open(member) as file:
-                while chunk := file.read(CHUNK):
-                    total += len(chunk)
-                    if total > most:
-                        raise LimitExceeded(
-                            f"the member is larger than {most} bytes when inflated (setting max_inflated_bytes)",
-                            code="inflated-too-large",
-                        )
-                    yield chunk
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError) as error:
-        raise Malformed("the member of the ZIP archive is damaged", code="bad-zip") from error
+        yield from archives.chunks(source.path, source.member, most)

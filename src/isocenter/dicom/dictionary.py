@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
 from pydicom._private_dict import private_dictionaries
-from pydicom.datadict import DicomDictionary, RepeatersDictionary, keyword_dict
+from pydicom.datadict import keyword_dict
 
 VRS = frozenset(
     b"AE AS AT CS DA DS DT FL FD IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()
 )
 # PS3.5 7.1.2: these have two reserved bytes and a 32-bit length in explicit VR.
 LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+# The others by their code, with a 16-bit length.
+SHORT_VRS = {code: code.decode() for code in VRS - LONG_VRS}
 
 _REPEATERS = [(re.compile(mask.replace("x", "[0-9A-F]") + "$", re.I), entry) for mask, entry in RepeatersDictionary.items()]
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from struct import Struct, error
 
-from isocenter.dicom.part10 import Element, Fragments, Header
+from isocenter.dicom.elements import Element, Fragments
+from isocenter.dicom.part10 import Header
 from isocenter.dicom.pixel_description import PixelDescription
 from isocenter.dicom.transfer_syntax import VIDEO
 from isocenter.errors import Malformed, NotFound, Unsupported

@@ -21,5 +21,5 @@ def guard_pydicom() -> None:
     pydicom 3.0's own `tag_in_exception` puts the whole traceback into the message at each level of nesting, which
     multiplies it by 2.6 a level: a file of 461 bytes takes all memory. Safe to call more than once.
     """
-    pydicom.dataset.tag_in_exception = _plain_context  # type: ignore[assignment]
-    pydicom.filewriter.tag_in_exception = _plain_context  # type: ignore[assignment]
+    for module in (pydicom.dataset, pydicom.filewriter):
+        vars(module)["tag_in_exception"] = _plain_context

@@ -12,7 +12,8 @@ import orjson
 from isocenter.dicom.data_set import DataSet
 from isocenter.dicom.frames import FrameTable, frame_table
 from isocenter.dicom.json_model import Model, encode
-from isocenter.dicom.part10 import PIXEL_TAGS, Element, Header
+from isocenter.dicom.elements import PIXEL_TAGS, Element
+from isocenter.dicom.part10 import Header
 from isocenter.dicom.pixel_description import PixelDescription
 from isocenter.errors import Malformed, Unsupported
 

@@ -12,7 +12,7 @@ from struct import Struct
 from typing import Any
 
 from isocenter.dicom.characters import Text, text_decoder
-from isocenter.dicom.part10 import PIXEL_TAGS, UNDEFINED, Element
+from isocenter.dicom.elements import PIXEL_TAGS, UNDEFINED, Element
 
 Model = dict[str, dict[str, Any]]
 

@@ -16,7 +16,7 @@ from isocenter.web.services import Services
 
 router = APIRouter(tags=["running"])
 
-Admin = Annotated[Access, requires(Scope.ADMIN)]
+Admin = Annotated[Access, requires(Scope.ADMIN, server_wide=True)]
 Reading = Annotated[Access, requires(Scope.READ)]
 
 

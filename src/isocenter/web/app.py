@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio.to_thread
@@ -20,10 +20,8 @@ from isocenter.web.upload import Gate
 _THREADS_BESIDES_UPLOADS = 40
 
 
-def create_app(
-    make_services: Callable[[], Services], *, hosts: tuple[str, ...] = (), cors_origins: tuple[str, ...] = ()
-) -> FastAPI:
-    """The application; `make_services` is called when the server starts, in the process that serves.
+def create_app(services: Services, *, hosts: tuple[str, ...] = (), cors_origins: tuple[str, ...] = ()) -> FastAPI:
+    """The application over open services, which it closes at its end.
 
     `hosts` are the names the server may be called by, empty for any.
     """
@@ -31,8 +29,6 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        services = await anyio.to_thread.run_sync(make_services)
-        app.state.services = services
         app.state.gate = Gate(services.limits.concurrent_uploads)
         threads = services.limits.concurrent_uploads + _THREADS_BESIDES_UPLOADS
         anyio.to_thread.current_default_thread_limiter().total_tokens = threads
@@ -51,6 +47,7 @@ def create_app(
         openapi_url=None,
     )
     app.state.metrics = metrics
+    app.state.services = services
     if cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -15,12 +18,16 @@ from fastapi import Depends, Request
 
 from isocenter.archive.audit import ReadTrail
 from isocenter.archive.store import Caller
-from isocenter.errors import Forbidden, NotFound, Unauthenticated
+from isocenter.errors import Forbidden, NotFound, Unauthenticated, Unavailable
 from isocenter.ports.api_keys import ApiKeys
 from isocenter.records import ApiKey, ImageRecord, now
 
 if TYPE_CHECKING:
     from isocenter.web.services import Services
+
+REVOKED_WITHIN = 5.0  # seconds
+_LONGEST_TOKEN = 16 << 10
+_KEY = re.compile(r"isk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})\Z")
 
 
 class Scope(StrEnum):
@@ -50,38 +57,83 @@ class Principal:
 
 
 EVERYTHING = frozenset(str(scope) for scope in Scope)
+# Scopes that let their holder know of a store; reading is told by `Policy.readable`, as it may take two.
+_ALONE = (Scope.WRITE, Scope.DELETE, Scope.PROCESS, Scope.DELIVER, Scope.ADMIN)
+# What the audit log calls it when a request that takes the scope is refused.
+_DOING = {
+    Scope.READ: "read",
+    Scope.WRITE: "store",
+    Scope.DELETE: "delete",
+    Scope.IDENTIFIED: "read",
+    Scope.PROCESS: "process",
+    Scope.DELIVER: "deliver",
+    Scope.ADMIN: "admin",
+}
 LOCAL = Principal("local", EVERYTHING)
 
 
 class Authenticator(Protocol):
-    """Recognises the bearer of a request; `at_once` where that asks nothing of a database or the network."""
+    """Recognises the bearer of a request."""
 
-    @property
-    def at_once(self) -> bool: ...
+    def known(self, authorization: str | None) -> Principal | None:
+        """The principal where memory alone can tell; None where `authenticate` has to be asked. Never raises."""
 
     def authenticate(self, authorization: str | None) -> Principal:
-        """The principal of an Authorization header; raises Unauthenticated."""
+        """The principal of an Authorization header; may ask a database or the network.
+
+        Raises Unauthenticated, or Unavailable where that cannot be told now.
+        """
 
 
 class Anyone:
     """Authentication switched off: the server listens on loopback only, and whoever reaches it is the owner."""
 
-    at_once = True
+    def known(self, authorization: str | None) -> Principal | None:
+        return LOCAL
 
     def authenticate(self, authorization: str | None) -> Principal:
         return LOCAL
 
 
+class Remembered:
+    """Principals recognised a moment ago, by the hash of what they showed; only successes, so nobody can fill it."""
+
+    def __init__(self, seconds: float, most: int = 4096) -> None:
+        self._seconds = seconds
+        self._most = most
+        self._kept: dict[bytes, tuple[Principal, float]] = {}
+
+    def get(self, authorization: str | None) -> Principal | None:
+        found = self._kept.get(_print(authorization)) if authorization else None
+        return found[0] if found is not None and time.monotonic() < found[1] else None
+
+    def keep(self, authorization: str | None, principal: Principal, expires: datetime | None) -> None:
+        """Remember for the seconds agreed, and never beyond `expires`."""
+        left = self._seconds if expires is None else min(self._seconds, (expires - now()).total_seconds())
+        if len(self._kept) >= self._most:
+            self._kept = {}
+        self._kept[_print(authorization)] = principal, time.monotonic() + left
+
+
+def _print(authorization: str | None) -> bytes:
+    return hashlib.sha256((authorization or "").encode("utf-8", "surrogatepass")).digest()
+
+
 class KeyAuthenticator:
-    """API keys of the form isk_<id>_<secret>; only the hash of the secret half is kept."""
+    """API keys of the form isk_<id>_<secret>; only the hash of the secret half is kept.
 
-    at_once = False
+    A key once recognised is not looked up again for 5 seconds: a revocation takes effect within that time.
+    """
 
-    def __init__(self, keys: ApiKeys) -> None:
+    def __init__(self, keys: ApiKeys, *, remember_seconds: float = REVOKED_WITHIN) -> None:
         self._keys = keys
+        self._remembered = Remembered(remember_seconds)
+
+    def known(self, authorization: str | None) -> Principal | None:
+        return self._remembered.get(authorization)
 
     def authenticate(self, authorization: str | None) -> Principal:
-        id, secret = _key_parts(_bearer(authorization))
+        id, secret = _key_parts(bearer(authorization))
         key = self._keys.get(id) if id else None
         # Compared also when there is no such key, so that the time taken tells nothing.
         expected = key.secret_sha256 if key is not None else "0" * 64
@@ -91,20 +143,23 @@ class KeyAuthenticator:
             raise Unauthenticated("the API key has been revoked")
         if key.expires is not None and key.expires <= now():
             raise Unauthenticated("the API key has expired")
-        return Principal(f"key:{key.id}", key.scopes)
+        principal = Principal(f"key:{key.id}", key.scopes)
+        self._remembered.keep(authorization, principal, key.expires)
+        return principal
 
 
 class FirstOf:
     """API keys by their prefix, everything else by access token."""
 
-    at_once = False
-
     def __init__(self, keys: Authenticator, tokens: Authenticator) -> None:
         self._keys = keys
         self._tokens = tokens
 
+    def known(self, authorization: str | None) -> Principal | None:
+        return self._keys.known(authorization) or self._tokens.known(authorization)
+
     def authenticate(self, authorization: str | None) -> Principal:
-        chosen = self._keys if (authorization or "").startswith("Bearer isk_") else self._tokens
+        chosen = self._keys if bearer(authorization).startswith("isk_") else self._tokens
         return chosen.authenticate(authorization)
 
 
@@ -117,22 +172,24 @@ def new_key(label: str, scopes: Iterable[str], **times: Any) -> tuple[ApiKey, st
 
 def hash_secret(secret: str) -> str:
     """SHA-256: the secret is 256 random bits, which no dictionary holds, so a slow hash would add nothing."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _bearer(authorization: str | None) -> str:
+def bearer(authorization: str | None) -> str:
+    """The token of an Authorization header (RFC 6750 2.1); raises Unauthenticated."""
     scheme, _, token = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    token = token.strip(" ")
+    if scheme.lower() != "bearer" or not token:
         raise Unauthenticated("send an API key or access token as Authorization: Bearer")
-    return token.strip()
+    if len(token) > _LONGEST_TOKEN or not (token.isascii() and token.isprintable()) or " " in token:
+        raise Unauthenticated("what follows Bearer is neither an API key nor an access token")
+    return token
 
 
 def _key_parts(token: str) -> tuple[str, str]:
-    prefix, _, rest = token.partition("_")
-    id, _, secret = rest.partition("_")
-    if prefix != "isk" or len(id) != 12 or not id.isalnum():
-        return "", secret
-    return id, secret
+    """The id, empty unless it could be one of ours, and the secret."""
+    found = _KEY.match(token)
+    return (found[1], found[2]) if found else ("", token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +209,28 @@ class Policy:
             and (store not in self.identified or principal.may(Scope.IDENTIFIED, store))
         )
 
+    def visible(self, principal: Principal, store: str) -> bool:
+        """Whether the principal may know of the store: some scope that is worth something alone reaches it."""
+        if store not in self.stores:
+            return False
+        return store in self.readable(principal) or any(principal.may(scope, store) for scope in _ALONE)
+
+    def reached(self, principal: Principal, scope: Scope) -> tuple[str, ...]:
+        """Stores in which the principal may do what the scope is for."""
+        if scope is Scope.READ:
+            return self.readable(principal)
+        return tuple(store for store in self.stores if principal.may(scope, store))
+
+
+class Hidden(NotFound):
+    """Told apart from NotFound by the audit log, never by the answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
     """One authenticated request: who, and to which stores its scope reaches."""
 
+    scope: Scope
     principal: Principal
     caller: Caller
     stores: tuple[str, ...]
@@ -166,10 +240,15 @@ class Access:
         """A store this request may use; NotFound where it may not see it, whether it exists or not."""
         chosen = name or self.policy.stores[0]
         if chosen not in self.stores:
-            if chosen in self.policy.readable(self.principal):
+            if self.policy.visible(self.principal, chosen):
                 raise Forbidden("this takes a scope for the store that the caller does not have")
-            raise NotFound("there is no such store")
+            raise Hidden("there is no such store")
         return chosen
+
+    def refused(self, error: Exception) -> None:
+        """Audit that this request ended without giving anything out: nothing there, or nothing for this caller."""
+        denied = isinstance(error, Forbidden | Hidden)
+        self.policy.trail.refuse(self.caller.entry(_DOING[self.scope], "denied" if denied else "failed"))
 
     def note(self, action: str, *, outcome: str = "success", record: ImageRecord | None = None, **more: Any) -> None:
         """Audit a read or search of this request."""
@@ -178,36 +257,48 @@ class Access:
         self.policy.trail.add(self.caller.entry(action, outcome, **more))
 
 
-async def _access(request: Request, scope: Scope) -> Access:
-    services: Services = request.app.state.services
-    policy, authenticator = services.policy, services.authenticator
-    address = request.client.host if request.client else None
-    request_id = request.scope.get("isocenter.request_id")
+async def _recognised(request: Request, services: Services, nobody: Caller) -> Principal:
+    authenticator, trail = services.authenticator, services.policy.trail
     authorization = request.headers.get("authorization")
     try:
-        if authenticator.at_once:
-            principal = authenticator.authenticate(authorization)
-        else:
-            principal = await anyio.to_thread.run_sync(authenticator.authenticate, authorization)
+        found = authenticator.known(authorization)
+        return found or await anyio.to_thread.run_sync(authenticator.authenticate, authorization)
     except Unauthenticated:
-        policy.trail.add(Caller("unknown", request_id, address).entry("login", "denied"))
+        trail.refuse(nobody.entry("login", "denied"))
         raise
-    caller = Caller(principal.actor, request_id, address)
-    if not principal.may_anywhere(scope):
-        policy.trail.add(caller.entry(f"scope {scope}", "denied"))
-        raise Forbidden(f"this takes the scope {scope}")
-    if scope is Scope.READ:
-        stores = policy.readable(principal)
+    except Unavailable:
+        trail.refuse(nobody.entry("login", "failed"))
+        raise
+
+
+async def _access(request: Request, scope: Scope, server_wide: bool) -> Access:
+    services: Services = request.app.state.services
+    policy = services.policy
+    address = (request.client.host or None) if request.client else None
+    nobody = Caller("unknown", request.scope.get("isocenter.request_id"), address)
+    principal = await _recognised(request, services, nobody)
+    access = Access(scope, principal, replace(nobody, actor=principal.actor), policy.reached(principal, scope), policy)
+    if server_wide and not principal.may(scope):
+        error = Forbidden(f"this takes the scope {scope} for all stores")
+    elif not principal.may_anywhere(scope):
+        error = Forbidden(f"this takes the scope {scope}")
+    elif not access.stores:
+        error = Forbidden(f"no store is within reach; those that hold identity take {Scope.IDENTIFIED} besides {scope}")
     else:
-        stores = tuple(store for store in policy.stores if principal.may(scope, store))
-    return Access(principal, caller, stores, policy)
+        request.state.access = access
+        return access
+    access.refused(error)
+    raise error
 
 
-def requires(scope: Scope) -> Any:
-    """The dependency that guards a route: `access: Annotated[Access, requires(Scope.READ)]`."""
+def requires(scope: Scope, *, server_wide: bool = False) -> Any:
+    """The dependency that guards a route: `access: Annotated[Access, requires(Scope.READ)]`.
+
+    A grant for one store is enough, for that store, unless the route is about the whole server.
+    """
 
     async def guard(request: Request) -> Access:
-        return await _access(request, scope)
+        return await _access(request, scope, server_wide)
 
     guard.scope = scope  # type: ignore[attr-defined]  # read by the test that walks the routes
     return Depends(guard)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from typing import Any
 
 import obstore
 from obstore.exceptions import (
@@ -88,8 +89,8 @@ class ObjectBlobStore:
     def __init__(self, url: str, options: Mapping[str, str] | None = None) -> None:
         try:
             retry = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
-            given = {} if url.startswith("memory:") else {**(options or {}), "retry_config": retry}
-            self.client = from_url(url, **given)  # type: ignore[arg-type]  # keys are checked by obstore
+            given: dict[str, Any] = {} if url.startswith("memory:") else {**(options or {}), "retry_config": retry}
+            self.client = from_url(url, **given)
         except (BaseError, UnknownConfigurationKeyError, ValueError) as error:
             raise Misconfigured(
                 "blobs_url or blobs_options name no object store that can be used; see docs/deployment.md"

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from isocenter.adapters.sql.database import Database
 from isocenter.adapters.sql.index import SqlIndex
+from isocenter.adapters.sql import migrate as migrate_module
 from isocenter.adapters.sql.migrate import migrate
 from isocenter.adapters.sql.tables import head, metadata
 from isocenter.errors import IsocenterError, Misconfigured
@@ -129,3 +131,8 @@ def test_a_migration_that_fails_leaves_nothing_behind(
         with database.transaction() as connection:
             connection.execute(text("DROP TABLE outcomes"))
         migrate(database)
+
+
+def test_the_newest_migration_is_the_one_a_start_looks_for() -> None:
+    scripts = ScriptDirectory(str(Path(migrate_module.__file__).with_name("migrations")))
+    assert scripts.get_current_head() == migrate_module.HEAD

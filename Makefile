@@ -1,0 +1,55 @@
+# Everything a developer or a new user needs: each target sets up what it takes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOME_DIR ?= isocenter-home
+PORT ?= 8042
+
+.PHONY: run test check format bench system lock clean
+.DEFAULT_GOAL := run
+
+$(VENV)/.base: requirements/base.txt pyproject.toml
+	@scripts/python-version $(PYTHON)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing what Isocenter needs (first time: about a minute)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/base.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.base
+	@echo "installing what the tests need"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# The server on 127.0.0.1 with a small sample study in it.
+run: $(VENV)/.base
+	@$(BIN)/isocenter serve --home $(HOME_DIR) --port $(PORT) --sample
+
+# All checks and all tests.
+test: check system
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# PostgreSQL, DCMTK, dicom3tools and curl: real servers and clients for the tests.
+system:
+	@scripts/system-packages
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench
+
+# New locks after a change of pyproject.toml; takes uv.
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra postgres --group build pyproject.toml -o requirements/base.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra postgres --group build --group dev pyproject.toml -o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
