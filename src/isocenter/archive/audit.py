@@ -44,7 +44,8 @@ class ReadTrail:
         """Note an entry; it is durable within a second."""
         with self._changed:
             if len(self._waiting) >= _MOST_WAITING or self._closing or not self._thread.is_alive():
-                raise Unavailable("the audit log cannot be written, and nothing is read unaudited", retry_after=30)
+                told = "the audit log cannot be written, and nothing is read unaudited"
+                raise Unavailable(told, retry_after=30)
             self._waiting.append(entry)
             if len(self._waiting) == _FLUSH_ENTRIES:
                 self._changed.notify()
@@ -102,7 +103,7 @@ class Verdict:
     entries: int
     broken_at: int | None
     truncated: bool
-    digest: str = ""  # of the last entry that holds: note it elsewhere, and a later `verify` can be held against it
+    digest: str = ""  # of the last entry that holds; noted elsewhere, it anchors a later `verify`
 
     @property
     def intact(self) -> bool:
@@ -128,7 +129,7 @@ def entries(log: AuditLog, after: int = 0) -> Iterator[AuditEntry]:
 
 
 def verify(log: AuditLog, key: bytes, anchor: Anchor | None = None) -> Verdict:
-    """Recompute the chain from its beginning and hold its end against the sealed head, and against an anchor."""
+    """Recompute the chain from its beginning; hold its end against the sealed head, and it against an anchor."""
     head = _head(log)
     if isinstance(head, _Unreadable):
         return Verdict(0, None, truncated=True)
@@ -137,16 +138,14 @@ def verify(log: AuditLog, key: bytes, anchor: Anchor | None = None) -> Verdict:
         if isinstance(entry, _Unreadable) or not _follows(entry, key, previous, count + 1):
             return Verdict(count, count + 1, False, previous)
         previous, count = entry.digest, count + 1
-        if head is not None and count == head.sequence and head != AuditHead.sealed(key, count, previous):
-            return Verdict(count, count, False, previous)
-        if anchor is not None and count == anchor.sequence and not hmac.compare_digest(previous, anchor.digest):
+        if anchor is not None and count == anchor.sequence and previous != anchor.digest:
             return Verdict(count, count, False, previous)
         if head is None:  # the first entry of all may have come after we looked
             head = _head(log)
             if head is None or isinstance(head, _Unreadable):
                 return Verdict(count, None, truncated=True, digest=previous)
-            if head.sequence == count and head != AuditHead.sealed(key, count, previous):
-                return Verdict(count, count, False, previous)
+        if count == head.sequence and head != AuditHead.sealed(key, count, previous):
+            return Verdict(count, count, False, previous)
     # Entries appended while we read come after the head we took; fewer than it says means a cut-off tail.
     least = max(head.sequence if head is not None else 0, anchor.sequence if anchor is not None else 0)
     reached = count >= least and (head is None or 1 <= head.sequence <= count)
@@ -164,7 +163,7 @@ def _head(log: AuditLog) -> AuditHead | _Unreadable | None:
         if isinstance(error, Unavailable):
             raise
         return _Unreadable()
-    if head is None or (type(head.sequence) is int and isinstance(head.digest, str) and isinstance(head.seal, str)):
+    if head is None or (type(head.sequence) is int and type(head.digest) is str and type(head.seal) is str):
         return head
     return _Unreadable()
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from isocenter import __version__
-from isocenter.cli import check, ingest, serve, show_settings
+from isocenter.cli import audit, check, ingest, keys, serve, show_settings
 from isocenter.errors import IsocenterError, Unavailable
 
 app = typer.Typer(
@@ -25,6 +25,8 @@ app.command("fsck")(check.fsck)
 app.command("scrub")(check.scrub)
 app.command("restore")(check.restore)
 app.command("settings")(show_settings.settings)
+app.add_typer(keys.app, name="keys")
+app.add_typer(audit.app, name="audit")
 
 
 def _version(wanted: bool) -> None:

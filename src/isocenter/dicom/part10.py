@@ -94,8 +94,6 @@ class HeaderReader:
     def _begin(self, *, final: bool) -> None:
         """Read up to the Data Set, if it is there yet."""
         head = self._head
-        if len(head) > _MOST_META and not final:
-            raise LimitExceeded(f"File Meta Information is larger than {_MOST_META} bytes", code="header-too-large")
         self._part10 = False
         if head[128:132] == b"DICM":
             self._part10 = True
@@ -114,6 +112,8 @@ class HeaderReader:
             if not self._part10:
                 self._warnings.append("the preamble is missing")
             self._begin_data_set(end)
+        elif len(head) > _MOST_META:
+            raise LimitExceeded(f"File Meta Information is larger than {_MOST_META} bytes", code="header-too-large")
 
     def _read_meta(self, at: int, final: bool) -> int | None:
         """Where group 0002 ends; None when more bytes are needed. Its own group length is not relied on."""

@@ -72,9 +72,7 @@ def cr_image(seed: int = 1, *, rows: int = 512, columns: int = 384, **changes: A
     return written(_changed(data_set, changes))
 
 
-def us_cine(
-    seed: int = 1, *, frames: int = 6, rows: int = 240, columns: int = 320, **changes: Any
-) -> bytes:
+def us_cine(seed: int = 1, *, frames: int = 6, rows: int = 240, columns: int = 320, **changes: Any) -> bytes:
     """An RGB ultrasound sector in which a bright spot moves from frame to frame."""
     data_set = _patient_and_study(seed)
     _series(data_set, seed, "US", 3, US_MULTIFRAME_STORAGE, 1)

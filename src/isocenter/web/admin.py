@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from isocenter.errors import IsocenterError
 from isocenter.web.auth import Access, Policy, Scope, open_to_all, requires
-from isocenter.web.errors import answer, problems
+from isocenter.web.errors import answer, only_problems, problems
 from isocenter.web.sending import json_response
 from isocenter.web.services import Services
 
@@ -45,7 +45,7 @@ async def health() -> Response:
     return json_response({"status": "ok"})
 
 
-@router.get("/ready", response_model=Health, responses=problems(), dependencies=[open_to_all()])
+@router.get("/ready", response_model=Health, responses=only_problems(503), dependencies=[open_to_all()])
 def ready(request: Request) -> Response:
     """The backends answer too."""
     services: Services = request.app.state.services

@@ -261,8 +261,9 @@ async def _recognised(request: Request, services: Services, nobody: Caller) -> P
     authenticator, trail = services.authenticator, services.policy.trail
     authorization = request.headers.get("authorization")
     try:
-        found = authenticator.known(authorization)
-        return found or await anyio.to_thread.run_sync(authenticator.authenticate, authorization)
+        if (found := authenticator.known(authorization)) is not None:
+            return found
+        return await anyio.to_thread.run_sync(authenticator.authenticate, authorization)
     except Unauthenticated:
         trail.refuse(nobody.entry("login", "denied"))
         raise

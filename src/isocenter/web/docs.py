@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from html import escape
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.routing import RouteContext, iter_route_contexts
 
-from isocenter.web.auth import open_to_all
+from isocenter.web.auth import Anyone, Scope, open_to_all
 from isocenter.web.errors import Problem
 from isocenter.web.sending import json_response
 
@@ -23,13 +25,43 @@ _STYLE = (
 
 
 def openapi(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with the schema that all errors follow and the ways to authenticate."""
-    found: dict[str, Any] = app.openapi()
+    """The OpenAPI document: the schema that all errors follow, and for each operation the scope it takes."""
+    known: dict[str, Any] | None = getattr(app.state, "description", None)
+    if known is not None:
+        return known
+    found: dict[str, Any] = copy.deepcopy(app.openapi())
     components = found.setdefault("components", {})
-    components.setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
-    components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-    found["security"] = [{"bearer": []}, {}]
+    schemas = components.setdefault("schemas", {})
+    schemas["Problem"] = Problem.model_json_schema()
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    guarded = not isinstance(app.state.services.authenticator, Anyone)
+    if guarded:
+        told = "An API key (`isocenter keys new`) or an OIDC access token; each operation names the scope it takes."
+        components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "description": told}}
+    for context in iter_route_contexts(app.routes):
+        operations = found["paths"].get(context.path_format, {})
+        scope = scope_of(context)
+        for method in context.methods or ():
+            operation = operations.get(method.lower())
+            if operation is not None:
+                _corrected(operation, scope if guarded else None)
+    app.state.description = found
     return found
+
+
+def scope_of(context: RouteContext) -> Scope | None:
+    """The scope that a route declares; None where it is open to all."""
+    guards = [each.call for each in context.dependant.dependencies if hasattr(each.call, "scope")]
+    return getattr(guards[0], "scope", None) if guards else None
+
+
+def _corrected(operation: dict[str, Any], scope: Scope | None) -> None:
+    """What FastAPI assumes of every route, replaced by what ours do: parameters that are wrong answer 400."""
+    refused = operation["responses"].get("422", {}).get("content", {})
+    if "application/json" in refused:
+        del operation["responses"]["422"]
+    operation["security"] = [] if scope is None else [{"bearer": [str(scope)]}]
 
 
 @router.get("/openapi.json", include_in_schema=False, dependencies=[open_to_all()])

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from isocenter import errors
+from isocenter.web.observe import template_of
 
 log = structlog.get_logger()
 
@@ -73,12 +74,14 @@ def status_of(error: errors.IsocenterError) -> int:
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route for OpenAPI; 401, 403, 429 and 503 can come from any."""
+    """The `responses` of a guarded route for OpenAPI; 400, 401, 403, 404, 429 and 503 can come from any."""
+    return only_problems(*statuses, 400, 401, 403, 404, 429, 503)
+
+
+def only_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route for OpenAPI, these alone."""
     schema = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {
-        status: {"description": _TITLES[status], "content": schema}
-        for status in sorted({*statuses, 400, 401, 403, 404, 429, 503})
-    }
+    return {status: {"description": _TITLES[status], "content": schema} for status in sorted(set(statuses))}
 
 
 def answer(
@@ -107,12 +110,15 @@ def answer_error(request: Request, error: errors.IsocenterError, **more: Any) ->
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception that leaves a route."""
+    """Answer every exception of ours that leaves a route; `Observe` answers those that nobody expected."""
 
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, errors.IsocenterError)
         if status_of(error) >= 500:
-            log.error("request failed", code=error.code, path_template=_template(request))
+            log.error("request failed", code=error.code, route=template_of(request.scope))
+        access = getattr(request.state, "access", None)
+        if access is not None and isinstance(error, errors.NotFound | errors.Forbidden):
+            access.refused(error)
         return answer_error(request, error)
 
     async def invalid(request: Request, error: Exception) -> Response:
@@ -128,22 +134,12 @@ def install(app: FastAPI) -> None:
         headers = dict(error.headers or {})
         return answer(request, error.status_code, "http", detail, headers=headers)
 
-    async def bug(request: Request, error: Exception) -> Response:
-        detail = "an unexpected fault, which has been logged under request_id"
-        return answer(request, 500, "internal", detail)
-
     app.add_exception_handler(errors.IsocenterError, ours)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, bug)
 
 
 def _reason(kind: str) -> str:
     """What pydantic calls the fault, in words; its own message would quote the value."""
     known = {"missing": "is missing", "extra_forbidden": "is not known here", "json_invalid": "is not JSON"}
     return known.get(kind, kind.replace("_", " "))
-
-
-def _template(request: Request) -> str:
-    route = request.scope.get("route")
-    return getattr(route, "path", "")

@@ -1,19 +1,27 @@
-"""Around every request: an id, a log line, metrics and the headers that keep browsers safe; never a path or value."""
+"""Around every request: an id, a log line, metrics, and headers that keep browsers safe; never a value."""
 
 from __future__ import annotations
 
 import re
 import secrets
 import time
+import traceback
+from pathlib import PurePath
+from typing import Any
 
+import orjson
 import structlog
+from fastapi.routing import iter_route_contexts
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.registry import CollectorRegistry
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = structlog.get_logger()
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
+# A name, an address or a bracketed IPv6 address, and a port: what a link in an answer may be made of.
+_HOST = re.compile(r"([A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{0,5})?\Z")
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
@@ -38,7 +46,7 @@ class Metrics:
 
 
 class Observe:
-    """ASGI middleware, outermost."""
+    """ASGI middleware, outermost: what leaves the application unexpectedly becomes a bare 500 here."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -50,7 +58,7 @@ class Observe:
             return
         request_id = _request_id(scope)
         scope["isocenter.request_id"] = request_id
-        status = 500
+        status = 0  # until the answer begins
         started = time.perf_counter()
 
         async def watched(message: Message) -> None:
@@ -66,18 +74,58 @@ class Observe:
         self._metrics.in_progress.inc()
         try:
             await self._app(scope, receive, watched)
+        except ClientDisconnect:
+            pass  # nobody is there to be answered
+        except Exception as error:  # noqa: BLE001  # the web edge
+            log.error("unexpected fault", route=template_of(scope), request_id=request_id, **_trace(error))
+            if status:  # the answer has begun: only a broken connection says that it is not whole
+                raise AnswerCutOff("an answer was cut off") from None
+            await refuse(watched, 500, "internal", "an unexpected fault, which is logged under request_id", request_id)
         finally:
             self._metrics.in_progress.dec()
-            self._told(scope, status, time.perf_counter() - started, request_id)
+            self._told(scope, status or 499, time.perf_counter() - started, request_id)
 
     def _told(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
-        route = getattr(scope.get("route"), "path", "(none)")
+        route = template_of(scope)
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.seconds.labels(route, method).observe(seconds)
         log.info(
             "request", route=route, method=method, status=status, ms=round(seconds * 1000, 1), request_id=request_id
         )
+
+
+class AnswerCutOff(Exception):
+    """Closes the connection of an answer that cannot be finished; carries nothing of what went wrong."""
+
+
+def _trace(error: BaseException | None) -> dict[str, Any]:
+    """Types and places of an exception and its causes; their messages may quote what was sent."""
+    kinds: list[str] = []
+    places: list[list[str]] = []
+    while error is not None and len(kinds) < 5:
+        kinds.append(type(error).__qualname__)
+        frames = traceback.extract_tb(error.__traceback__)[-12:]
+        places.append([f"{PurePath(each.filename).name}:{each.lineno} {each.name}" for each in frames])
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return {"exception": kinds, "where": places}
+
+
+def template_of(scope: Scope) -> str:
+    """The path template of the route that answers, with the prefix its router was included under; never a value."""
+    route = scope.get("route")
+    if route is None:
+        return "(none)"
+    known: dict[int, list[tuple[re.Pattern[str], str]]] | None = getattr(scope["app"].state, "templates", None)
+    if known is None:
+        known = {}
+        for each in iter_route_contexts(scope["app"].routes):
+            known.setdefault(id(each.original_route), []).append((each.path_regex, str(each.path_format)))
+        scope["app"].state.templates = known
+    found = known.get(id(route), [])
+    if len(found) > 1:
+        found = [each for each in found if each[0].match(scope["path"])] or found
+    return found[0][1] if found else str(getattr(route, "path", "(none)"))
 
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -106,11 +154,18 @@ class Origins:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-            if self._hosts and _host(headers.get(b"host", "")) not in self._hosts:
-                await _refuse(send, 421, "unknown-host", "the server is not known by the name in the Host header")
+            request_id = scope.get("isocenter.request_id")
+            host = headers.get(b"host", "")
+            if host and not _HOST.match(host):
+                await refuse(send, 400, "bad-host", "the Host header names no host", request_id)
+                return
+            if self._hosts and host_name(host) not in self._hosts:
+                detail = "the server is not known by the name in the Host header"
+                await refuse(send, 421, "unknown-host", detail, request_id)
                 return
             if scope["method"] not in ("GET", "HEAD", "OPTIONS") and not self._same_site(headers):
-                await _refuse(send, 403, "cross-site", "a page of another site asked for this (setting cors_origins)")
+                detail = "a page of another site asked for this (setting cors_origins)"
+                await refuse(send, 403, "cross-site", detail, request_id)
                 return
         await self._app(scope, receive, send)
 
@@ -120,17 +175,30 @@ class Origins:
             return True
         if headers.get(b"sec-fetch-site", "none") not in ("none", "same-origin"):
             return False
-        return origin is None or origin.partition("://")[2].lower() == headers.get(b"host", "").lower()
+        if origin is None:
+            return True
+        scheme, _, name = origin.partition("://")
+        return scheme in ("http", "https") and bool(name) and name.lower() == headers.get(b"host", "").lower()
 
 
-def _host(value: str) -> str:
+def host_name(value: str) -> str:
+    """The name in a Host header (RFC 9110 7.2), without its port and an IPv6 address's brackets."""
     if value.startswith("["):
         return value.partition("]")[0].lstrip("[").lower()
     return value.rpartition(":")[0].lower() if ":" in value else value.lower()
 
 
-async def _refuse(send: Send, status: int, code: str, detail: str) -> None:
-    body = f'{{"type":"about:blank","title":"Not allowed","status":{status},"code":"{code}","detail":"{detail}"}}'
+async def refuse(send: Send, status: int, code: str, detail: str, request_id: str | None = None) -> None:
+    """Answer problem+json from a middleware, before any route is reached."""
+    titles = {400: "The request cannot be understood", 500: "A fault of ours"}
+    body = orjson.dumps({
+        "type": "about:blank",
+        "title": titles.get(status, "Not allowed"),
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "request_id": request_id,
+    })  # fmt: skip
     headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body.encode()})
+    await send({"type": "http.response.body", "body": body})

@@ -6,6 +6,7 @@ import errno
 import mmap
 import os
 import secrets
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,7 +26,7 @@ def _translated() -> Iterator[None]:
     """Turns errors of the file system into ours; paths stay out of the message."""
     try:
         yield
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise NotFound("no blob has this key") from error
     except FileExistsError as error:
         raise Conflict("a blob with this key exists") from error
@@ -166,7 +167,7 @@ class FolderBlobStore:
 
     def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
         with _translated():
-            file = os.open(self.path(key), os.O_RDONLY | os.O_CLOEXEC)
+            file = _open_blob(self.path(key))
             try:
                 size = os.fstat(file).st_size
                 wanted = max(0, size - offset) if length is None else max(0, min(length, size - offset))
@@ -182,7 +183,7 @@ class FolderBlobStore:
 
     def stream(self, key: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         with _translated():
-            file = os.open(self.path(key), os.O_RDONLY | os.O_CLOEXEC)
+            file = _open_blob(self.path(key))
         try:
             left = length if length is not None else 1 << 62
             while left > 0:
@@ -199,6 +200,8 @@ class FolderBlobStore:
     def stat(self, key: str) -> BlobStat:
         with _translated():
             found = os.stat(self.path(key))
+            if stat.S_ISDIR(found.st_mode):
+                raise NotFound("no blob has this key")
         return BlobStat(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
     def delete(self, key: str) -> None:
@@ -212,8 +215,9 @@ class FolderBlobStore:
 
     def _walk(self, folder: str, prefix: str) -> Iterator[BlobStat]:
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except FileNotFoundError:
+            with _translated(), os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except NotFound:
             return
         for entry in entries:
             key = os.path.relpath(entry.path, self.root).replace(os.sep, "/")
@@ -223,8 +227,16 @@ class FolderBlobStore:
                     yield from self._walk(entry.path, prefix)
             elif key.startswith(prefix):
                 with suppress(FileNotFoundError):
-                    found = entry.stat(follow_symlinks=False)
-                    yield BlobStat(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+                    status = entry.stat(follow_symlinks=False)
+                    yield BlobStat(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def _open_blob(path: str) -> int:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    if stat.S_ISDIR(os.fstat(file).st_mode):
+        os.close(file)
+        raise NotFound("no blob has this key")
+    return file
 
 
 def _sync_folder(folder: str) -> None:

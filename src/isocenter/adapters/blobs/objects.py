@@ -24,6 +24,14 @@ from isocenter.records import BlobStat
 CHUNK = 1 << 20
 PART = 8 << 20  # a blob up to this size is one put, a larger one a multipart upload in parts of it
 _CONCURRENT_PARTS = 3
+# Options of the connection, which obstore takes apart from those of the store (and panics on when it does not).
+_CONNECTION = frozenset(
+    (
+        "allow_http", "allow_invalid_certificates", "connect_timeout", "http1_only", "http2_only",
+        "http2_keep_alive_interval", "http2_keep_alive_timeout", "http2_keep_alive_while_idle",
+        "pool_idle_timeout", "pool_max_idle_per_host", "proxy_url", "timeout", "user_agent",
+    )
+)  # fmt: skip
 
 
 @contextmanager
@@ -89,8 +97,10 @@ class ObjectBlobStore:
     def __init__(self, url: str, options: Mapping[str, str] | None = None) -> None:
         try:
             retry = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
-            given: dict[str, Any] = {} if url.startswith("memory:") else {**(options or {}), "retry_config": retry}
-            self.client = from_url(url, **given)
+            given: dict[str, Any] = {name.lower(): value for name, value in (options or {}).items()}
+            connection = {name: given.pop(name) for name in _CONNECTION & given.keys()}
+            given = {**given, "client_options": connection, "retry_config": retry}
+            self.client = from_url(url) if url.startswith("memory:") else from_url(url, **given)
         except (BaseError, UnknownConfigurationKeyError, ValueError) as error:
             raise Misconfigured(
                 "blobs_url or blobs_options name no object store that can be used; see docs/deployment.md"
@@ -122,7 +132,9 @@ class ObjectBlobStore:
                 chunk = next(chunks, None)
             if chunk is None:
                 return
-            yield bytes(chunk)
+            view = memoryview(chunk)  # the store in memory hands over all in one piece
+            for start in range(0, len(view), CHUNK):
+                yield bytes(view[start : start + CHUNK])
 
     def stat(self, key: str) -> BlobStat:
         with _translated():
