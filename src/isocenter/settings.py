@@ -45,8 +45,9 @@ class Settings(BaseSettings):
         default_factory=dict, description="Options of the object store as obstore names them (endpoint, region, keys)."
     )
     stores: tuple[str, ...] = Field(("raw", "deidentified"), description="Named archives; the first is the default.")
-    identified_stores: tuple[str, ...] = Field(
-        ("raw",), description="Stores that hold identity: reading them takes the scope identified:read."
+    deidentified_stores: tuple[str, ...] = Field(
+        ("deidentified",),
+        description="Stores that hold no identity; reading any other takes the scope identified:read besides.",
     )
     keep_versions: bool = Field(
         False, description="Other bytes under a known identity become its new version instead of a conflict."
@@ -71,6 +72,8 @@ class Settings(BaseSettings):
     oidc_audience: str | None = Field(None, description="Audience that tokens must be for (`aud`).")
     oidc_jwks_url: str | None = Field(None, description="The issuer's keys; found by discovery without it.")
     oidc_scope_prefix: str = Field("", description="Prefix that the issuer puts before our scopes.")
+    tls_certificate: Path | None = Field(None, description="PEM file: certificate and chain, to serve HTTPS itself.")
+    tls_key: Path | None = Field(None, description="PEM file: the certificate's private key.")
     cors_origins: tuple[str, ...] = Field((), description="Web origins that may call from a browser.")
 
     @classmethod
@@ -105,7 +108,14 @@ class Settings(BaseSettings):
             )
         if "oidc" in self.auth and not (self.oidc_issuer and self.oidc_audience):
             raise Misconfigured("auth oidc takes oidc_issuer and oidc_audience", code="oidc-incomplete")
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise Misconfigured("tls_certificate and tls_key belong together", code="tls-incomplete")
         return self
+
+    @property
+    def identified_stores(self) -> tuple[str, ...]:
+        """Every store that is not known to hold no identity."""
+        return tuple(store for store in self.stores if store not in self.deidentified_stores)
 
     @property
     def default_store(self) -> str:

@@ -44,7 +44,8 @@ def serve(
         open_backends(settings).close()
         app = partial(serving, settings)
     if sample:
-        show_sample(settings, f"http://{address}:{number}", receipts)
+        scheme = "https" if settings.tls_certificate else "http"
+        show_sample(settings, f"{scheme}://{address}:{number}", receipts)
     structlog.get_logger().info("listening", host=address, port=number, workers=settings.workers, auth=settings.auth)
     config = uvicorn.Config(
         app,
@@ -60,7 +61,9 @@ def serve(
         proxy_headers=False,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=_GRACE_SECONDS,
-        h11_max_incomplete_event_size=64 << 10,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=str(settings.tls_key) if settings.tls_key else None,
+        headers=[("Strict-Transport-Security", "max-age=31536000")] if settings.tls_certificate else None,
     )
     if settings.workers > 1:
         Multiprocess(config, [listening]).run()

@@ -51,9 +51,9 @@ class Plan:
 
 
 class FaultyBlobStore:
-    """A blob store whose calls fail by plan: create, write, commit, committed, read, stream, stat, delete, list.
+    """A blob store whose calls fail by plan: create, write, commit, committed, read, stream and the rest.
 
-    "commit" fails before anything was made durable, "committed" after: the blob is there, the caller is not told.
+    "commit" fails before anything was made durable, "committed" after: the blob is there, and nobody is told.
     """
 
     def __init__(self, inner: BlobStore, plan: Plan) -> None:
@@ -136,7 +136,7 @@ class CountingBlobStore:
 
 
 class FaultyIndex:
-    """An index whose commits fail by plan: "commit" before the transaction, "committed" after it took place."""
+    """An index whose commits fail by plan: "commit" before the transaction, "committed" after it."""
 
     def __init__(self, inner: Index, plan: Plan) -> None:
         self.inner = inner

@@ -24,7 +24,7 @@ from isocenter.records import BlobStat
 CHUNK = 1 << 20
 PART = 8 << 20  # a blob up to this size is one put, a larger one a multipart upload in parts of it
 _CONCURRENT_PARTS = 3
-# Options of the connection, which obstore takes apart from those of the store (and panics on when it does not).
+# Options of the connection: obstore takes them apart from those of the store, and panics where they are mixed.
 _CONNECTION = frozenset(
     (
         "allow_http", "allow_invalid_certificates", "connect_timeout", "http1_only", "http2_only",
@@ -73,6 +73,14 @@ class ObjectWriter:
             self._upload.write(bytes(data))
 
     def commit(self) -> None:
+        try:
+            self._commit()
+        except NotFound as error:  # of the bucket: a blob is not looked for here
+            raise BackendUnavailable("the bucket that keeps the images is not there (setting blobs_url)") from error
+        self._open = False
+        self._buffer = bytearray()
+
+    def _commit(self) -> None:
         with _translated():
             if self._upload is None:
                 obstore.put(self._store.client, self._key, bytes(self._buffer), mode="create")
@@ -81,8 +89,6 @@ class ObjectWriter:
                     self._store.stat(self._key)
                     raise Conflict("a blob with this key exists")
                 self._upload.close()
-        self._open = False
-        self._buffer = bytearray()
 
     def abort(self) -> None:
         """A multipart upload is left without its end; the bucket's lifecycle rule removes the parts."""
