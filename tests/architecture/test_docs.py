@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from urllib.request import urlopen
 
 from isocenter.settings import Settings
 from isocenter.testing.server import running_server
@@ -12,13 +14,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_the_api_page_lists_every_route_with_its_scope(tmp_path: Path) -> None:
-    import http.client
-    import json
-
-    with running_server(tmp_path / "home") as server:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port)
-        connection.request("GET", "/openapi.json")
-        paths = json.loads(connection.getresponse().read())["paths"]
+    with running_server(tmp_path / "home") as server, urlopen(f"{server.url}/openapi.json") as answer:
+        paths = json.load(answer)["paths"]
     routes = {
         f"{method.upper()} {path}"
         for path, operations in paths.items()

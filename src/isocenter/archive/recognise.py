@@ -20,6 +20,7 @@ from isocenter.records import Kind
 HEAD = 1024  # so many first bytes tell every kind
 _NIFTI_SIZES = (b"\x5c\x01\0\0", b"\0\0\x01\x5c", b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # 348 and 540, both orders
 _NIFTI_HEAD = 64 << 10
+_STEP = 32 << 10
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
 _GZIP = b"\x1f\x8b"
 
@@ -40,7 +41,7 @@ class Facts:
 class Inspector(Protocol):
     """Sees every byte of one image in order."""
 
-    def feed(self, chunk: bytes) -> None: ...
+    def feed(self, chunk: bytes | memoryview) -> None: ...
 
     def finish(self) -> Facts: ...
 
@@ -72,7 +73,17 @@ def _may_be_data_set(head: bytes) -> bool:
 class DicomInspector:
     def __init__(self, limits: Limits) -> None:
         self._reader = HeaderReader(limits)
-        self.feed = self._reader.feed
+
+    def feed(self, chunk: bytes | memoryview) -> None:
+        reader, view, at = self._reader, memoryview(chunk), 0
+        while at < len(view):
+            step = min(reader.passing_over, len(view) - at)
+            if step:
+                reader.pass_over(step)
+            else:
+                step = min(_STEP, len(view) - at)
+                reader.feed(bytes(view[at : at + step]))  # pixel data behind it is not copied
+            at += step
 
     def finish(self) -> Facts:
         header = self._reader.finish()
@@ -96,13 +107,13 @@ class PictureInspector:
         self._tail = b""
         self._picture: Picture | None = None
 
-    def feed(self, chunk: bytes) -> None:
+    def feed(self, chunk: bytes | memoryview) -> None:
         if self._picture is None:
             self._head += chunk
             # Only a JPEG's frame header may stand far from the start, behind previews and profiles.
             if self._head[:2] != b"\xff\xd8" or len(self._head) >= HEAD_BYTES:
                 self._recognise()
-        self._tail = (self._tail + chunk[-16:])[-16:]
+        self._tail = (self._tail + bytes(chunk[-16:]))[-16:]
 
     def _recognise(self) -> Picture:
         self._picture = recognise_picture(bytes(self._head[:HEAD_BYTES]))
@@ -126,7 +137,7 @@ class NiftiInspector:
         self._head = bytearray()
         self._size = 0
 
-    def feed(self, chunk: bytes) -> None:
+    def feed(self, chunk: bytes | memoryview) -> None:
         self._size += len(chunk)
         if len(self._head) < _NIFTI_HEAD:
             self._head += chunk[: _NIFTI_HEAD - len(self._head)]
@@ -145,7 +156,7 @@ class GzipInspector:
         self._head = bytearray()
         self._size = 0
 
-    def feed(self, chunk: bytes) -> None:
+    def feed(self, chunk: bytes | memoryview) -> None:
         while chunk:
             if self._inflate.eof:
                 if not any(chunk):
@@ -154,7 +165,7 @@ class GzipInspector:
             self._grow(self._decompress(chunk))
             chunk = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
 
-    def _decompress(self, chunk: bytes) -> bytes:
+    def _decompress(self, chunk: bytes | memoryview) -> bytes:
         try:
             return self._inflate.decompress(chunk, 1 << 20)
         except zlib.error as error:

@@ -80,8 +80,9 @@ class Arrival:
         self._inspector: Inspector | None = None
         self._writer: BlobWriter | None = None
         self.named = placement.subject_id is not None or placement.image_id is not None
+        self.sop: tuple[str | None, str | None] = (None, None)  # SOP Class and Instance UID once they are known
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | memoryview) -> None:
         """Take the next bytes; raises Rejected as soon as they cannot be those of an image."""
         self._size += len(chunk)
         if self._inspector is None:
@@ -97,7 +98,7 @@ class Arrival:
         self._pass_on(self._inspector, head)
         return self._inspector
 
-    def _pass_on(self, inspector: Inspector, chunk: bytes) -> None:
+    def _pass_on(self, inspector: Inspector, chunk: bytes | memoryview) -> None:
         self._hash.update(chunk)
         inspector.feed(chunk)
         if self._writer is None:
@@ -109,6 +110,7 @@ class Arrival:
         if self._size == 0:
             raise NotAnImage("it is empty", code="empty")
         facts = (self._inspector or self._begin()).finish()
+        self._inspector = None  # it holds the whole header, and the image may wait for others of its batch
         return NewImage(self._record(facts), _details(facts), *_levels(facts), facts.warnings)
 
     def settle(self) -> None:
@@ -117,6 +119,7 @@ class Arrival:
             self._writer.commit()
 
     def abort(self) -> None:
+        self._inspector, self._head = None, b""
         if self._writer is not None:
             with suppress(Unavailable):
                 self._writer.abort()
@@ -131,6 +134,7 @@ class Arrival:
                 self.id, place.store, facts.kind, facts.media_type, place.subject_id or place.other_subject_id or "",
                 place.image_id or blob.sha256[:32], blob, now(),
             )  # fmt: skip
+        self.sop = (instance.sop_class_uid, instance.sop_instance_uid)
         if place.study_uid is not None and place.study_uid != instance.study_uid:
             raise OtherStudy("StudyInstanceUID is not the one in the address", code="other-study")
         return ImageRecord(

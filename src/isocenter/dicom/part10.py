@@ -74,6 +74,17 @@ class HeaderReader:
         else:
             self._walker.take(chunk)
 
+    @property
+    def passing_over(self) -> int:
+        """So many of the next bytes are bulk data: `pass_over` may be told of them instead of `feed`."""
+        return 0 if self._walker is None or self._inflate is not None else self._walker.passing_over
+
+    def pass_over(self, size: int) -> None:
+        """The next `size` bytes have gone by; not more than `passing_over`."""
+        self._size += size
+        if self._walker is not None:
+            self._walker.pass_over(size)
+
     def finish(self) -> Header:
         """The whole header; the stream has ended."""
         if self._walker is None:

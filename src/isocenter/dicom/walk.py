@@ -73,6 +73,16 @@ class Walker:
         self._at = 0
         self._run()
 
+    @property
+    def passing_over(self) -> int:
+        """So many of the next bytes are bulk data that nobody has to look at."""
+        return 0 if self.trailing or self._at < len(self._buffer) else self._skip
+
+    def pass_over(self, size: int) -> None:
+        """The next `size` bytes, not more than `passing_over`, have gone by."""
+        self._skip -= size
+        self._base += size
+
     def _run(self) -> None:
         while self._step():
             pass

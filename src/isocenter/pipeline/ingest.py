@@ -7,7 +7,7 @@ from isocenter.errors import FailureReason, IsocenterError, Rejected, Unavailabl
 from isocenter.records import Committed, Receipt
 
 _FLUSH_IMAGES = 64
-_FLUSH_BYTES = 64 << 20
+_FLUSH_BYTES = 32 << 20
 
 
 class Ingest:
@@ -30,7 +30,7 @@ class Intake:
         self._arrival = batch.store.begin(placement)
         self.failure: IsocenterError | None = None
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | memoryview) -> None:
         if self.failure is None:
             try:
                 self._arrival.write(chunk)
@@ -43,9 +43,9 @@ class Intake:
     def fail(self, error: IsocenterError) -> None:
         """Give this image up for a reason."""
         if self.failure is None:
-            self.failure = error
+            self.failure = _freed(error)
             self._arrival.abort()
-            self._batch.failed(self._number, self._source, error)
+            self._batch.failed(self._number, self._source, error, *self._arrival.sop)
 
     def finish(self) -> None:
         """The image has been written to its end."""
@@ -77,8 +77,15 @@ class Batch:
         self._count += 1
         return Intake(self, self._count, source, placement)
 
-    def failed(self, number: int, source: str, error: IsocenterError) -> None:
-        self._receipts[number] = _refusal(source, error)
+    def failed(
+        self,
+        number: int,
+        source: str,
+        error: IsocenterError,
+        sop_class_uid: str | None = None,
+        sop_instance_uid: str | None = None,
+    ) -> None:
+        self._receipts[number] = _refusal(source, error, sop_class_uid, sop_instance_uid)
 
     def arrived(self, number: int, source: str, arrived: Arrived) -> None:
         self._waiting.append((number, source, arrived))
@@ -113,6 +120,15 @@ class Batch:
                 self._receipts[number] = _refusal(
                     source, answer, new.record.sop_class_uid, new.record.sop_instance_uid
                 )
+
+
+def _freed(error: IsocenterError) -> IsocenterError:
+    """The error without its tracebacks, which would hold on to all that was read of the image."""
+    found: BaseException | None = error
+    while found is not None:
+        found.__traceback__ = None
+        found = found.__cause__ or found.__context__
+    return error
 
 
 def _refusal(

@@ -159,7 +159,7 @@ def _patient_and_study(seed: int) -> Dataset:
     data_set = Dataset()
     _values(
         data_set,
-        SpecificCharacterSet="ISO_IR 192", PatientName="Phantom^Öl^^^", PatientID=f"PHANTOM-{seed}",
+        SpecificCharacterSet="ISO_IR 192", PatientName="Phantom^Öl", PatientID=f"PHANTOM-{seed}",
         PatientBirthDate="19700101", PatientSex="O", StudyInstanceUID=uid(seed, "study"), StudyDate=_DATE,
         StudyTime=_TIME, StudyID=str(seed % 10_000), AccessionNumber=f"A{seed}", ReferringPhysicianName="",
         StudyDescription="Phantom",

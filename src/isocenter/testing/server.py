@@ -1,88 +1,156 @@
-"""The real server as a process of its own, for tests that talk to it as clients do."""
+"""The real server as a process of its own, and a plain HTTP client for it."""
 
 from __future__ import annotations
 
-import http.client
+import json
+import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from email.message import Message
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
-_START_SECONDS = 60.0
+_VERB = "import sys; sys.argv[0] = 'isocenter'; from isocenter.cli.main import main; main()"
 
 
-@dataclass(frozen=True, slots=True)
-class RunningServer:
-    """A started `isocenter serve`; `log` is what it writes to standard error."""
+@dataclass(frozen=True)
+class Answer:
+    """What came back for a request."""
 
-    process: subprocess.Popen[bytes]
-    port: int
-    log: Path
+    status: int
+    headers: Message
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Server:
+    """One `isocenter serve`; `settings` are its ISOCENTER_ variables, `home` its folder."""
+
+    home: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=lambda: free_port())
+    process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def log(self) -> Path:
+        """What the server wrote to standard output and standard error."""
+        return self.home.parent / f"{self.home.name}.log"
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    def command(self, *arguments: str) -> list[str]:
+        given = {**self.settings, "ISOCENTER_HOME": str(self.home), "PYTHONWARNINGS": "default"}
+        variables = [f"{name}={value}" for name, value in given.items()]
+        return ["/usr/bin/env", *variables, sys.executable, "-c", _VERB, *arguments]
 
+    def start(self) -> Server:
+        command = self.command("serve", "--port", str(self.port))
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        self._wait(time.monotonic() + 30)
+        return self
 
-def program() -> str:
-    """The `isocenter` command of the Python that runs this."""
-    return str(Path(sys.executable).with_name("isocenter"))
+    def _wait(self, end: float) -> None:
+        while time.monotonic() < end:
+            if self.process is None or self.process.poll() is not None:
+                break
+            with suppress(OSError):
+                if self.request("GET", "/health", seconds=2).status == 200:
+                    return
+            time.sleep(0.02)
+        raise RuntimeError(f"The server does not answer: {self.log.read_text()[-3000:]}")
+
+    def run(self, *arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+        """Another verb of `isocenter` on the same home and settings."""
+        command = self.command(*arguments)
+        return subprocess.run(command, input=stdin, capture_output=True, timeout=600, check=False)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        seconds: float = 60,
+    ) -> Answer:
+        """One request on a connection of its own."""
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=seconds)) as connection:
+            connection.request(method, path, body, dict(headers or {}))
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read())
+
+    def stow(self, *instances: bytes, path: str = "/dicomweb/studies") -> Answer:
+        """Store instances in one request."""
+        boundary = secrets.token_hex(16)
+        head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+        body = b"".join((*(head + each + b"\r\n" for each in instances), f"--{boundary}--\r\n".encode()))
+        kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
+        return self.request("POST", path, body, {"Content-Type": kind})
+
+    def post_form(self, data: bytes, path: str = "/dicom-image") -> Answer:
+        """Send a file as the form field `file`."""
+        boundary = secrets.token_hex(16)
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'.encode()
+        body = head + data + f"\r\n--{boundary}--\r\n".encode()
+        return self.request("POST", path, body, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
+
+    def stop(self) -> None:
+        """SIGTERM, and where that does not do within 30 seconds SIGKILL."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL to the server and the processes it started."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(30)
+
+    def memory(self, name: str = "VmRSS") -> int:
+        """Resident bytes of the server's own process; VmHWM is their peak (proc(5))."""
+        assert self.process is not None
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith(f"{name}:"))
+        return int(line.split()[1]) * 1024
+
+    def forget_peak(self) -> None:
+        """Let the peak begin anew at what is resident now."""
+        assert self.process is not None
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
 
 @contextmanager
-def running_server(
-    home: Path, *options: str, environment: Mapping[str, str] | None = None
-) -> Iterator[RunningServer]:
-    """Start the server in `home` on a free port, wait until it answers, and stop it at the end."""
-    server = start_server(home, *options, environment=environment)
+def running(home: Path, **settings: str) -> Iterator[Server]:
+    """A server for as long as the context lasts."""
+    server = Server(home, settings).start()
     try:
         yield server
     finally:
-        server.process.send_signal(signal.SIGTERM)
-        try:
-            server.process.wait(30)
-        except subprocess.TimeoutExpired:
-            server.process.kill()
-            server.process.wait()
+        server.stop()
 
 
-def start_server(
-    home: Path, *options: str, environment: Mapping[str, str] | None = None, port: int | None = None
-) -> RunningServer:
-    """Start the server in a session of its own, so that a test can kill all of it at once."""
-    number = port or free_port()
-    home.parent.mkdir(parents=True, exist_ok=True)
-    log = home.with_name(home.name + ".log")
-    with log.open("ab") as errors:
-        process = subprocess.Popen(
-            [program(), "serve", "--home", str(home), "--port", str(number), *options],
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            env=None if environment is None else dict(environment),
-            start_new_session=True,
-        )
-    server = RunningServer(process, number, log)
-    end = time.monotonic() + _START_SECONDS
-    while time.monotonic() < end:
-        with suppress(OSError, http.client.HTTPException):
-            connection = http.client.HTTPConnection("127.0.0.1", number, timeout=2)
-            connection.request("GET", "/health")
-            if connection.getresponse().status == 200:
-                connection.close()
-                return server
-        if process.poll() is not None:
-            break
-        time.sleep(0.05)
-    process.kill()
-    raise AssertionError(f"the server did not start:\n{log.read_text(errors='replace')[-2000:]}")
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])

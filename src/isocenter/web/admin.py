@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
 from isocenter.errors import IsocenterError
-from isocenter.web.auth import Access, Policy, Scope, open_to_all, requires
+from isocenter.web.auth import Access, Scope, open_to_all, requires
 from isocenter.web.errors import answer, only_problems, problems
 from isocenter.web.sending import json_response
 from isocenter.web.services import Services

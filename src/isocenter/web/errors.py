@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from isocenter import errors
-from isocenter.web.observe import template_of
+from isocenter.web.observe import allowed_methods, template_of
 
 log = structlog.get_logger()
 
@@ -132,6 +132,8 @@ def install(app: FastAPI) -> None:
         if error.status_code == 404:
             detail = "nothing is at this address; /docs lists what there is"
         headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(allowed_methods(request.scope))
         return answer(request, error.status_code, "http", detail, headers=headers)
 
     app.add_exception_handler(errors.IsocenterError, ours)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from isocenter.archive.store import Placement
-from isocenter.errors import BadRequest, LimitExceeded, NotAcceptable
+from isocenter.errors import LimitExceeded, NotAcceptable
 from isocenter.records import ImageQuery
 from isocenter.web.auth import Deleter, Reader, Writer
 from isocenter.web.errors import problems
@@ -22,8 +22,15 @@ router = APIRouter(tags=["gateway"])
 
 _MOST_JSON = 64 << 20  # a larger image is not worth holding as base64; it comes as bytes
 
-SubjectId = Annotated[str, Query(min_length=1, max_length=256, description="Whom the image is of.")]
-ImageId = Annotated[str, Query(min_length=1, max_length=256, description="Which of the subject's images.")]
+# Text without control characters and what turns its direction about, and not blank.
+_NO = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
+_TEXT = rf"^[^{_NO}]*[^{_NO}\s][^{_NO}]*$"
+SubjectId = Annotated[
+    str, Query(min_length=1, max_length=256, pattern=_TEXT, description="Whom the image is of.")
+]
+ImageId = Annotated[
+    str, Query(min_length=1, max_length=256, pattern=_TEXT, description="Which of the subject's images.")
+]
 StoreName = Annotated[str | None, Query(max_length=64, description="The archive; the first one without it.")]
 
 
@@ -73,16 +80,10 @@ async def create(
     The body is the bytes themselves, `{"data": "<base64>"}` as application/json, base64 text with
     Content-Transfer-Encoding: base64, or a form with the field `file`.
     """
-    placement = Placement(access.store(store), _clean(subject_id), _clean(image_id))
+    placement = Placement(access.store(store), subject_id, image_id)
     receipt = await receive_one(request, access, placement)
     body = {**described(kept(receipt)), "outcome": receipt.outcome, "warnings": list(receipt.warnings)}
     return json_response(body, 200 if receipt.outcome == "duplicate" else 201)
-
-
-def _clean(text: str) -> str:
-    if not text.isprintable() or not text.strip():
-        raise BadRequest("subject_id and image_id are printable text", code="bad-parameter")
-    return text
 
 
 @router.get("/images", response_model=ImageList, responses=problems())

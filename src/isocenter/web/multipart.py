@@ -15,7 +15,7 @@ from isocenter.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
 class Part(Protocol):
     """Where the bytes of one part go."""
 
-    def write(self, chunk: bytes) -> None: ...
+    def write(self, chunk: bytes | memoryview) -> None: ...
 
     def finish(self) -> None: ...
 
@@ -122,7 +122,8 @@ class MultipartReader:
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._part is not None:
-            self._part.write(data[start:end] if end - start < len(data) else data)
+            # A view: the bytes are not copied on their way to the blob store.
+            self._part.write(memoryview(data)[start:end] if end - start < len(data) else data)
 
     def _on_part_end(self) -> None:
         if self._part is not None:

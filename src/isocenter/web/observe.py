@@ -111,21 +111,43 @@ def _trace(error: BaseException | None) -> dict[str, Any]:
     return {"exception": kinds, "where": places}
 
 
+class RouteTable:
+    """The routes of an application as they are included: templates and methods by path."""
+
+    def __init__(self, app: Any) -> None:
+        contexts = list(iter_route_contexts(app.routes))
+        self._all = [(each.path_regex, frozenset(each.methods or ())) for each in contexts]
+        self._by_route: dict[int, list[tuple[re.Pattern[str], str]]] = {}
+        for each in contexts:
+            self._by_route.setdefault(id(each.original_route), []).append((each.path_regex, str(each.path_format)))
+
+    @classmethod
+    def of(cls, scope: Scope) -> RouteTable:
+        app = scope["app"]
+        if getattr(app.state, "routes", None) is None:
+            app.state.routes = cls(app)
+        found: RouteTable = app.state.routes
+        return found
+
+    def template(self, route: object, path: str) -> str:
+        found = self._by_route.get(id(route), [])
+        if len(found) > 1:
+            found = [each for each in found if each[0].match(path)] or found
+        return found[0][1] if found else "(other)"
+
+    def methods(self, path: str) -> list[str]:
+        return sorted({method for regex, methods in self._all if regex.match(path) for method in methods})
+
+
 def template_of(scope: Scope) -> str:
-    """The path template of the route that answers, with the prefix its router was included under; never a value."""
+    """The path template of the route that answers, its router's prefix included; never a value."""
     route = scope.get("route")
-    if route is None:
-        return "(none)"
-    known: dict[int, list[tuple[re.Pattern[str], str]]] | None = getattr(scope["app"].state, "templates", None)
-    if known is None:
-        known = {}
-        for each in iter_route_contexts(scope["app"].routes):
-            known.setdefault(id(each.original_route), []).append((each.path_regex, str(each.path_format)))
-        scope["app"].state.templates = known
-    found = known.get(id(route), [])
-    if len(found) > 1:
-        found = [each for each in found if each[0].match(scope["path"])] or found
-    return found[0][1] if found else str(getattr(route, "path", "(none)"))
+    return "(none)" if route is None else RouteTable.of(scope).template(route, scope["path"])
+
+
+def allowed_methods(scope: Scope) -> list[str]:
+    """Every method that some route takes at the path of a request (RFC 9110 10.2.1)."""
+    return RouteTable.of(scope).methods(scope["path"])
 
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))

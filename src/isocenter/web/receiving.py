@@ -22,7 +22,20 @@ _FORM = {
     "schema": {"type": "object", "required": ["file"], "properties": {"file": {"type": "string", "format": "binary"}}}
 }
 _BASE64 = {
-    "schema": {"type": "object", "required": ["data"], "properties": {"data": {"type": "string", "format": "byte"}}}
+    "schema": {
+        "type": "object",
+        "required": ["data"],
+        "properties": {
+            "data": {
+                "type": "string",
+                "format": "byte",
+                "minLength": 4,
+                "pattern": "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})$",
+            }
+        },
+        "additionalProperties": False,
+    },
+    "example": {"data": "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"},
 }
 # What OpenAPI says of bodies that are read as they come.
 FILE_BODY = {
@@ -56,11 +69,11 @@ async def receive_one(request: Request, access: Access, placement: Placement) ->
 
 
 def finished(
-    feed: Callable[[bytes], None], last: bytes, finish: Callable[[], None], batch: Batch
+    feed: Callable[[bytes], None], last: list[bytes], finish: Callable[[], None], batch: Batch
 ) -> list[Receipt]:
-    """The end of an upload, in one call for a thread: its last piece, its end, and the commit."""
-    if last:
-        feed(last)
+    """The end of an upload, in one call for a thread: its last chunks, its end, and the commit."""
+    for chunk in last:
+        feed(chunk)
     finish()
     return batch.close()
 
@@ -119,8 +132,8 @@ class _Base64Part:
         self._intake = intake
         self._body = Base64Body(intake.write, json=False)
 
-    def write(self, chunk: bytes) -> None:
-        self._body(chunk)
+    def write(self, chunk: bytes | memoryview) -> None:
+        self._body(bytes(chunk))
 
     def finish(self) -> None:
         self._body.finish()

@@ -18,6 +18,7 @@ from isocenter.records import BlobStat
 
 CHUNK = 1 << 20
 _BLOCK = 4096
+_UNABLE = (errno.EINVAL, errno.EOPNOTSUPP, errno.EISDIR)  # how file systems refuse O_DIRECT and O_TMPFILE
 _INCOMING = "incoming"
 
 
@@ -48,7 +49,7 @@ _aligned = _Aligned()
 
 
 class FolderWriter:
-    """A file in `incoming` until `commit` gives it its name.
+    """A file without a name, or where the file system has no such files one in `incoming`, until `commit`.
 
     Written past the page cache where the file system can (O_DIRECT): measured, that takes a third of the CPU time
     of a buffered write and its sync, and one large upload does not push everything else out of memory.
@@ -57,12 +58,12 @@ class FolderWriter:
     def __init__(self, store: FolderBlobStore, key: str) -> None:
         self._store = store
         self._key = key
-        self._temporary = store.incoming / secrets.token_hex(16)
         self._size = 0
-        self._rest = b""  # less than a block, still to be written
+        self._waiting: list[memoryview] = []  # up to CHUNK bytes, so that most blobs are one write
+        self._waiting_size = 0
         self._open = True
         with _translated():
-            self._file, self._direct = _create(self._temporary)
+            self._file, self._name, self._direct = _create(store.incoming)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self._size += len(data)
@@ -70,18 +71,25 @@ class FolderWriter:
             if not self._direct:
                 _write_all(self._file, memoryview(data))
                 return
-            rest, view = self._rest, memoryview(data)
-            at = 0
-            while len(rest) + len(view) - at >= _BLOCK:
-                take = min(CHUNK - len(rest), len(view) - at)
-                whole = (len(rest) + take) // _BLOCK * _BLOCK
-                take = whole - len(rest)
-                buffer = _aligned.buffer
-                buffer[: len(rest)] = rest
-                buffer[len(rest) : whole] = view[at : at + take]
-                _write_all(self._file, memoryview(buffer)[:whole])
-                rest, at = b"", at + take
-            self._rest = rest + bytes(view[at:])
+            view = memoryview(data)
+            while self._waiting_size + len(view) >= CHUNK:
+                room = CHUNK - self._waiting_size
+                self._waiting.append(view[:room])
+                self._flush(CHUNK)
+                view = view[room:]
+            if len(view):
+                # What a caller may change afterwards is copied.
+                self._waiting.append(view if isinstance(data, bytes) else memoryview(bytes(view)))
+                self._waiting_size += len(view)
+
+    def _flush(self, size: int) -> None:
+        """Write `size` bytes, a multiple of the block, from what waits; the buffer's rest pads the end."""
+        buffer, at = _aligned.buffer, 0
+        for part in self._waiting:
+            buffer[at : at + len(part)] = part
+            at += len(part)
+        _write_all(self._file, memoryview(buffer)[:size])
+        self._waiting, self._waiting_size = [], 0
 
     def commit(self) -> None:
         """Name the file first and sync then: one journal commit makes bytes and name durable together.
@@ -89,14 +97,18 @@ class FolderWriter:
         A crash in between leaves a file that no row refers to, which `fsck` sweeps.
         """
         with _translated():
-            if self._rest:
-                _aligned.buffer[: len(self._rest)] = self._rest
-                _write_all(self._file, memoryview(_aligned.buffer)[:_BLOCK])
+            if self._waiting_size:
+                self._flush(-(-self._waiting_size // _BLOCK) * _BLOCK)
                 os.ftruncate(self._file, self._size)
             final = self._store.path(self._key)
             folder = self._store.folder_of(final)
-            os.link(self._temporary, final)
-            os.unlink(self._temporary)
+            if self._name is None:
+                # By the descriptor; naming a folder makes Python call linkat, which follows the link in /proc.
+                source = f"/proc/self/fd/{self._file}"
+                os.link(source, final, src_dir_fd=self._store.descriptor, follow_symlinks=True)
+            else:
+                os.link(self._name, final)
+                os.unlink(self._name)
             os.fsync(self._file)
             os.close(self._file)
             self._open = False
@@ -105,24 +117,36 @@ class FolderWriter:
     def abort(self) -> None:
         if self._open:
             self._open = False
+            self._waiting = []
             os.close(self._file)
-            with suppress(FileNotFoundError):
-                os.unlink(self._temporary)
+            if self._name is not None:
+                with suppress(FileNotFoundError):
+                    os.unlink(self._name)
 
 
-def _create(path: Path) -> tuple[int, bool]:
-    """A new file, and whether it is written past the page cache."""
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-    direct = getattr(os, "O_DIRECT", 0)
-    if direct:
+def _create(folder: Path) -> tuple[int, str | None, bool]:
+    """A new file: its descriptor, its name if it has one, and whether it is written past the page cache.
+
+    A file without a name leaves nothing behind when the process dies. What a file system cannot do it says so.
+    """
+    direct, nameless = getattr(os, "O_DIRECT", 0), getattr(os, "O_TMPFILE", 0)
+    flags = os.O_WRONLY | os.O_CLOEXEC
+    for extra in (direct, 0) if nameless else ():
         try:
-            return os.open(path, flags | direct, 0o600), True
+            return os.open(folder, flags | nameless | extra, 0o600), None, bool(extra)
         except OSError as error:
-            if error.errno != errno.EINVAL:  # EINVAL: this file system has no direct writes
+            if error.errno not in _UNABLE:
+                raise
+    name = str(folder / secrets.token_hex(16))
+    for extra in (direct, 0):
+        try:
+            return os.open(name, flags | extra | os.O_CREAT | os.O_EXCL, 0o600), name, bool(extra)
+        except OSError as error:
+            if not extra or error.errno != errno.EINVAL:
                 raise
             with suppress(FileNotFoundError):  # some make the file before they refuse
-                os.unlink(path)
-    return os.open(path, flags, 0o600), False
+                os.unlink(name)
+    raise AssertionError("the last way either opens the file or raises")
 
 
 def _write_all(file: int, view: memoryview) -> None:
@@ -139,6 +163,7 @@ class FolderBlobStore:
         self._known: set[str] = set()
         with _translated():
             self.incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.descriptor = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
 
     def path(self, key: str) -> str:
         parts = key.split("/")
