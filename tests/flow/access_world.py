@@ -59,8 +59,13 @@ class Client:
     def __call__(
         self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes | None = None
     ) -> Answer:
-        self._connection.request(method, path, body, headers or {})
-        answer = self._connection.getresponse()
+        try:
+            self._connection.request(method, path, body, headers or {})
+            answer = self._connection.getresponse()
+        except (http.client.RemoteDisconnected, ConnectionError):  # closed after a while without requests
+            self._connection.close()
+            self._connection.request(method, path, body, headers or {})
+            answer = self._connection.getresponse()
         return Answer(answer.status, {n.lower(): v for n, v in answer.getheaders()}, answer.read())
 
     def close(self) -> None:

@@ -22,16 +22,18 @@ COUNT = 1000
 
 @pytest.fixture(scope="module")
 def files() -> list[tuple[str, bytes]]:
-    found = list(mixture(COUNT - 60))
-    seen = set()
+    """Synthetic files of every kind, and pydicom's own that are whole and say what they are."""
+    found, seen = [], set()
     for path in bundled_images():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            uid = str(pydicom.dcmread(path, force=True, stop_before_pixels=True).get("SOPInstanceUID"))
-        if uid not in seen and len(found) < COUNT and path.stat().st_size < 300_000:
-            seen.add(uid)
+            header = pydicom.dcmread(path, force=True, stop_before_pixels=True)
+        named = all(name in header for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID"))
+        whole = named and path.stat().st_size < 300_000 and path.name not in ("MR_truncated.dcm", "badVR.dcm")
+        if whole and header.SOPInstanceUID not in seen:
+            seen.add(header.SOPInstanceUID)
             found.append((path.name, path.read_bytes()))
-    return found
+    return [*mixture(COUNT - len(found)), *found]
 
 
 def told(
@@ -63,7 +65,7 @@ def laid_out(folder: Path, files: list[tuple[str, bytes]]) -> dict[str, bytes]:
 def test_a_thousand_mixed_files_from_folder_and_zip_come_back_byte_for_byte(
     tmp_path: Path, files: list[tuple[str, bytes]]
 ) -> None:
-    assert len(files) == COUNT or len(files) > 960
+    assert len(files) == COUNT
     expected = laid_out(tmp_path, files)
     home = tmp_path / "home"
     sources = (tmp_path / "in", tmp_path / "rest.zip", "--subject", "mixed")
@@ -88,6 +90,7 @@ def test_a_dicomdir_leads_to_its_files(tmp_path: Path) -> None:
     for data in files.values():
         media.add(pydicom.dcmread(BytesIO(data)))
     media.write(tmp_path / "media")
+    media._stage["t"].cleanup()  # pydicom leaves its own folder to the garbage collector, which warns
     home = tmp_path / "home"
     found = told(Server(home), tmp_path / "report", tmp_path / "media" / "DICOMDIR")
     assert [each["outcome"] for each in found.values()] == ["stored"] * 5
@@ -108,7 +111,7 @@ def test_standard_input_is_one_image(tmp_path: Path) -> None:
 def test_a_thousand_by_store_come_back_again_are_duplicates_and_changed_are_refused(
     tmp_path: Path, files: list[tuple[str, bytes]]
 ) -> None:
-    dicom = [data for name, data in files if data[128:132] == b"DICM" or name.endswith("bare")]
+    dicom = [data for name, data in files if name.endswith(("dcm", "cine", "bare"))]
     with running(tmp_path / "home") as server:
         addresses = []
         for start in range(0, len(dicom), 100):

@@ -116,6 +116,8 @@ def schemathesis(world: Any, folder: Path, *options: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("token", [True, False], ids=["with a token", "without"])
 def test_schemathesis_finds_no_fault(world: Any, token: bool, tmp_path: Path) -> None:
+    if token and world.services.authenticator.known(None) is not None:
+        pytest.skip("where anyone may, a token changes nothing")
     given = ("--header", f"Authorization: Bearer {world.key(*EVERYTHING)}") if token else ()
     code, report = schemathesis(world, tmp_path, *given)
     assert code == 0, report[-8000:]

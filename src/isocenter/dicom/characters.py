@@ -1,16 +1,26 @@
-"""Specific Character Set (PS3.3 C.12.1.1.2, PS3.5 6.1): bytes of text to str, whatever they hold."""
+"""Text values (PS3.5 6.2) under a Specific Character Set (PS3.3 C.12.1.1.2): bytes to str, whatever they hold."""
 
 from __future__ import annotations
 
+import math
+import re
 import warnings
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any
 
 from pydicom.charset import decode_bytes, python_encoding
 from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
+Convert = Callable[[bytes], list[Any]]
+
 _EXTENDED = frozenset(("LO", "LT", "SH", "ST", "UC", "UT", "PN"))  # VRs that the character set governs
 _DIRECT = {"": "ascii", "ISO_IR 6": "ascii", "ISO_IR 192": "utf-8"}
 _DELIMITERS = TEXT_VR_DELIMS | {0x5C}
+_LISTED = ("AE", "AS", "CS", "DA", "DT", "LO", "SH", "TM", "UC")
+_SINGLE = ("LT", "ST", "UR", "UT")
+_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
+_INTEGER = re.compile(r"[+-]?\d{1,12}\Z")
 
 
 class Text:
@@ -22,6 +32,10 @@ class Text:
         first = terms[0] if terms else ""
         single = len(terms) <= 1 and not first.startswith("ISO 2022")
         self._codec = _codec(first) if single else None
+        # A Value array of the JSON model for each VR that is written as text (PS3.18 F.2.3).
+        self.converters: dict[str, Convert] = {"UI": _identifiers, "DS": _decimals, "IS": _integers, "PN": self._names}
+        self.converters |= {vr: partial(self._listed, vr) for vr in _LISTED}
+        self.converters |= {vr: partial(self._single, vr) for vr in _SINGLE}
         self._encodings = [python_encoding.get(term, "iso8859") for term in known] or ["iso8859"]
 
     def decode(self, value: bytes, vr: str) -> str:
@@ -33,6 +47,20 @@ class Text:
         if self._codec is not None:
             return self._plain(value)
         return self._extended(value, _DELIMITERS)
+
+    def _listed(self, vr: str, value: bytes) -> list[str | None]:
+        return _parts(self.decode(value, vr))
+
+    def _single(self, vr: str, value: bytes) -> list[str]:
+        whole = self.decode(value, vr).rstrip("\0 ")
+        return [whole] if whole else []
+
+    def _names(self, value: bytes) -> list[dict[str, str] | None]:
+        found = []
+        for name in self.person(value):
+            groups = {group: part.strip(" \0") for group, part in zip(_GROUPS, name.split("="), strict=False)}
+            found.append({group: part for group, part in groups.items() if part} or None)
+        return found if found != [None] else []
 
     def person(self, value: bytes) -> list[str]:
         """The names of a PN value, each with its component groups still joined by "="."""
@@ -69,3 +97,36 @@ def text_decoder(stated: bytes | None) -> Text:
         return Text(())
     text = stated.decode("latin-1").strip(" \0")
     return Text(tuple(part.strip(" \0") for part in text.split("\\")))
+
+
+def _parts(text: str) -> list[str | None]:
+    found = text.strip(" \0")
+    if "\\" not in text:
+        return [found] if found else []
+    return [part.strip(" \0") or None for part in text.split("\\")]
+
+
+def _identifiers(value: bytes) -> list[str | None]:
+    return _parts(value.rstrip(b"\0 ").decode("latin-1"))
+
+
+def _decimals(value: bytes) -> list[float | int | str | None]:
+    return [_decimal(part.strip(" \0")) for part in value.decode("latin-1").split("\\")]
+
+
+def _decimal(part: str) -> float | int | str | None:
+    """A number where it is one; else the text as it stands, which PS3.18 F.2.3.1 allows."""
+    if not part:
+        return None
+    if _INTEGER.match(part):
+        return int(part)
+    try:
+        number = float(part)
+    except ValueError:
+        return part
+    return number if math.isfinite(number) and "_" not in part else part
+
+
+def _integers(value: bytes) -> list[int | str | None]:
+    parts = [part.strip(" \0") for part in value.decode("latin-1").split("\\")]
+    return [int(part) if _INTEGER.match(part) else part or None for part in parts]

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import base64
 import math
-import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
-from struct import Struct
+from functools import lru_cache, partial
+from struct import unpack
 from typing import Any
 
-from isocenter.dicom.characters import Text, text_decoder
+from isocenter.dicom.characters import Convert, Text, text_decoder
 from isocenter.dicom.elements import PIXEL_TAGS, UNDEFINED, Element
 
 Model = dict[str, dict[str, Any]]
 
 _NUMBERS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
 _SIZES = {"H": 2, "h": 2, "L": 4, "l": 4, "f": 4, "d": 8, "Q": 8, "q": 8}
-_LISTED = frozenset(("AE", "CS", "DA", "DT", "LO", "SH", "TM", "UC", "AS"))
-_SINGLE = frozenset(("LT", "ST", "UT", "UR"))
 _CHARACTER_SET = 0x00080005
 _PIXEL_REPRESENTATION = 0x00280103
-_INTEGER = re.compile(r"[+-]?\d{1,12}$")
-_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 
 @dataclass(slots=True)
@@ -50,6 +44,10 @@ class _Encoder:
     def __init__(self, done: Encoded, big_endian: bool) -> None:
         self.done = done
         self.order = ">" if big_endian else "<"
+        self.numeric: dict[str, Convert] = {
+            vr: partial(_numbers, f"{self.order}{code}", _SIZES[code], code in "fd") for vr, code in _NUMBERS.items()
+        }
+        self.numeric["AT"] = partial(_tags, self.order)
 
     def data_set(self, elements: dict[int, Element], text: Text, path: str, *, signed: bool) -> Model:
         stated = elements.get(_CHARACTER_SET)
@@ -58,80 +56,47 @@ class _Encoder:
         representation = elements.get(_PIXEL_REPRESENTATION)
         if representation is not None and isinstance(representation.value, bytes):
             signed = any(representation.value[:2])
+        convert: dict[str, Convert] = {**text.converters, **self.numeric}
         model: Model = {}
         previous = -1
         ordered = True
+        # The loop over every attribute of every instance that comes in: what is common is done in place.
         for tag, element in elements.items():
+            vr, value, _, length = element
+            if len(vr) > 2:
+                vr = _settled(vr, tag, length, signed)
             ordered = ordered and tag > previous
             previous = tag
-            if tag & 0xFFFF == 0:  # group lengths are not part of the model
-                continue
-            name = tag_name(tag)
-            if tag == _CHARACTER_SET and text.is_extended:
-                model[name] = {"vr": "CS", "Value": ["ISO_IR 192"]}  # PS3.18 F.2: the model is UTF-8
-                continue
-            model[name] = self.attribute(tag, element, text, path + name, signed)
+            simple = convert.get(vr)
+            if simple is not None and tag & 0xFFFF and value and isinstance(value, bytes):
+                try:
+                    found = simple(value)
+                except (ValueError, OverflowError):
+                    self.done.unreadable.append(tag)
+                    found = None
+                model[tag_name(tag)] = {"vr": vr, "Value": found} if found and found != [None] else {"vr": vr}
+            elif tag & 0xFFFF:  # group lengths are not part of the model
+                name = tag_name(tag)
+                model[name] = self.attribute(vr, element, text, path + name, signed)
+        if text.is_extended and _CHARACTER_SET in elements:
+            model[tag_name(_CHARACTER_SET)] = {"vr": "CS", "Value": ["ISO_IR 192"]}  # PS3.18 F.2: it is UTF-8
         return model if ordered else dict(sorted(model.items()))
 
-    def attribute(self, tag: int, element: Element, text: Text, path: str, signed: bool) -> dict[str, Any]:
-        vr, value = element.vr, element.value
-        if len(vr) > 2:
-            vr = _settled(vr, tag, element.length, signed)
+    def attribute(self, vr: str, element: Element, text: Text, path: str, signed: bool) -> dict[str, Any]:
+        """What the loop does not do itself: sequences, bulk data, binary values, empty ones."""
+        value = element.value
         if value is None:
             if element.length != UNDEFINED:
                 self.done.bulk[path] = (element.offset, element.length)
             return {"vr": vr, "BulkDataURI": path}
+        if not value:
+            return {"vr": vr}
         if isinstance(value, list):
-            if not value:
-                return {"vr": vr}
             items = [
                 self.data_set(item, text, f"{path}/{number}/", signed=signed) for number, item in enumerate(value)
             ]
             return {"vr": vr, "Value": items}
-        if not value:
-            return {"vr": vr}
-        try:
-            found = self.values(vr, value, text)
-        except (ValueError, OverflowError):
-            self.done.unreadable.append(tag)
-            return {"vr": vr}
-        if isinstance(found, str):
-            return {"vr": vr, "InlineBinary": found}
-        return {"vr": vr, "Value": found} if found else {"vr": vr}
-
-    def values(self, vr: str, value: bytes, text: Text) -> list[Any] | str:
-        """The Value array, or the base64 text of InlineBinary."""
-        if vr == "UI":
-            return _parts(value.rstrip(b"\0 ").decode("latin-1"))
-        if vr in _LISTED:
-            return _parts(text.decode(value, vr))
-        if vr == "DS":
-            return [_decimal(part) for part in _split(value.decode("latin-1"))]
-        if vr == "IS":
-            return [_integer(part) for part in _split(value.decode("latin-1"))]
-        if vr == "PN":
-            return [_person(name) for name in text.person(value)]
-        code = _NUMBERS.get(vr)
-        if code is not None:
-            return self.numbers(code, value)
-        if vr in _SINGLE:
-            whole = text.decode(value, vr).rstrip("\0 ")
-            return [whole] if whole else []
-        if vr == "AT":
-            pairs = self.numbers("H", value)
-            if len(pairs) % 2:
-                raise ValueError("AT")
-            return [f"{pairs[i]:04X}{pairs[i + 1]:04X}" for i in range(0, len(pairs), 2)]
-        return base64.b64encode(self.little(vr, value)).decode("ascii")
-
-    def numbers(self, code: str, value: bytes) -> list[Any]:
-        count, rest = divmod(len(value), _SIZES[code])
-        if rest:
-            raise ValueError(code)
-        found: list[Any] = list(_struct(f"{self.order}{count}{code}")(value))
-        if code in "fd":
-            return [x if math.isfinite(x) else _odd(x) for x in found]
-        return found
+        return {"vr": vr, "InlineBinary": base64.b64encode(self.little(vr, value)).decode("ascii")}
 
     def little(self, vr: str, value: bytes) -> bytes:
         """InlineBinary is little endian (PS3.18 F.2.7)."""
@@ -147,11 +112,6 @@ def tag_name(tag: int) -> str:
     return f"{tag:08X}"
 
 
-@lru_cache(maxsize=256)
-def _struct(form: str) -> Callable[[bytes], tuple[Any, ...]]:
-    return Struct(form).unpack
-
-
 def _settled(vr: str, tag: int, length: int, signed: bool) -> str:
     """Settles a VR that the dictionary leaves open (PS3.5 A.1, PS3.6 6)."""
     if vr == "US or SS":
@@ -163,37 +123,20 @@ def _settled(vr: str, tag: int, length: int, signed: bool) -> str:
     return "UN" if tag not in PIXEL_TAGS else "OW"
 
 
-def _split(text: str) -> list[str]:
-    return [part.strip(" \0") for part in text.split("\\")]
+def _numbers(code: str, size: int, real: bool, value: bytes) -> list[Any]:
+    count, rest = divmod(len(value), size)
+    if rest:
+        raise ValueError(code)
+    found: list[Any] = list(unpack(f"{code[0]}{count}{code[1]}", value))
+    return [x if math.isfinite(x) else _odd(x) for x in found] if real else found
 
 
-def _parts(text: str) -> list[str | None]:
-    found = text.strip(" \0")
-    if "\\" not in found:
-        return [found] if found else []
-    return [part.strip(" \0") or None for part in text.split("\\")]
-
-
-def _decimal(part: str) -> float | int | str | None:
-    if not part:
-        return None
-    if _INTEGER.match(part):
-        return int(part)
-    try:
-        number = float(part)
-    except ValueError:
-        return part
-    return number if math.isfinite(number) and "_" not in part else part
-
-
-def _integer(part: str) -> int | str | None:
-    return int(part) if _INTEGER.match(part) else part or None
+def _tags(order: str, value: bytes) -> list[Any]:
+    pairs = _numbers(order + "H", 2, False, value)
+    if len(pairs) % 2:
+        raise ValueError("AT")
+    return [f"{pairs[i]:04X}{pairs[i + 1]:04X}" for i in range(0, len(pairs), 2)]
 
 
 def _odd(number: float) -> str:
     return "NaN" if math.isnan(number) else "inf" if number > 0 else "-inf"
-
-
-def _person(name: str) -> dict[str, str] | None:
-    groups = {group: part.strip(" \0") for group, part in zip(_GROUPS, name.split("="), strict=False)}
-    return {group: part for group, part in groups.items() if part} or None

@@ -95,6 +95,15 @@ class Server:
             answer = connection.getresponse()
             return Answer(answer.status, answer.headers, answer.read())
 
+    def drained(self, path: str, headers: Mapping[str, str] | None = None) -> int:
+        """How many bytes a GET answers with, read without being held."""
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+            connection.request("GET", path, headers=dict(headers or {}))
+            answer, total = connection.getresponse(), 0
+            while chunk := answer.read(1 << 20):
+                total += len(chunk)
+            return total
+
     def stow(self, *instances: bytes, path: str = "/dicomweb/studies") -> Answer:
         """Store instances in one request."""
         boundary = secrets.token_hex(16)

@@ -59,9 +59,12 @@ def create_app(services: Services, *, hosts: tuple[str, ...] = (), cors_origins:
     app.add_middleware(Origins, hosts=hosts, origins=cors_origins)
     app.add_middleware(Observe, metrics=metrics)
     errors.install(app)
-    for router in (admin.router, docs.router, files.router, gateway.router):
-        app.include_router(router)
-    for part in (store.router, search.router, retrieve.router, delete.router):
+    # Routes are tried in this order for every request, so what is asked most stands first.
+    dicomweb = (store.router, retrieve.router, search.router, delete.router)
+    for part in dicomweb:
         app.include_router(part, prefix="/dicomweb")
+    for router in (files.router, gateway.router, admin.router, docs.router):
+        app.include_router(router)
+    for part in dicomweb:
         app.include_router(part, prefix="/stores/{store}/dicomweb", dependencies=[Depends(named_store)])
     return app

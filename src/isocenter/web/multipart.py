@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from email.message import Message
 from typing import Protocol
 
 from python_multipart.exceptions import MultipartParseError
-from python_multipart.multipart import MultipartParser
+from python_multipart.multipart import MultipartParser, parse_options_header
 
 from isocenter.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
 
@@ -25,11 +24,11 @@ Headers = dict[str, str]
 
 def media_type(value: str | None) -> tuple[str, dict[str, str]]:
     """A Content-Type value as lower-case type and its parameters (RFC 2045 5.1)."""
-    message = Message()
-    message["content-type"] = value or ""
-    found = message.get_params(header="content-type") or [("", "")]
-    parameters = {name.lower(): text for name, text in found[1:] if isinstance(text, str)}
-    return found[0][0].lower(), parameters
+    kind, parameters = parse_options_header(value or "")
+    return (
+        kind.decode("latin-1").strip().lower(),
+        {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in parameters.items()},
+    )
 
 
 def boundary_of(content_type: str | None, expected: str) -> bytes:

@@ -79,7 +79,7 @@ class Observe:
         except Exception as error:  # noqa: BLE001  # the web edge
             log.error("unexpected fault", route=template_of(scope), request_id=request_id, **_trace(error))
             if status:  # the answer has begun: only a broken connection says that it is not whole
-                raise AnswerCutOff("an answer was cut off") from None
+                raise AnswerCutOffError("an answer was cut off") from None
             await refuse(watched, 500, "internal", "an unexpected fault, which is logged under request_id", request_id)
         finally:
             self._metrics.in_progress.dec()
@@ -95,7 +95,7 @@ class Observe:
         )
 
 
-class AnswerCutOff(Exception):
+class AnswerCutOffError(Exception):
     """Closes the connection of an answer that cannot be finished; carries nothing of what went wrong."""
 
 

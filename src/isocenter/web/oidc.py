@@ -57,7 +57,7 @@ class TokenAuthenticator:
         principal = Principal(f"oidc:{_subject(claims)}", self._grants(claims))
         if not principal.grants:
             raise Unauthenticated("the access token carries none of our scopes")
-        self._remembered.keep(authorization, principal, datetime.fromtimestamp(int(claims["exp"]), UTC))
+        self._remembered.keep(authorization, principal, _end(claims))
         return principal
 
     def _verified(self, token: str, algorithm: str, kid: str | None) -> dict[str, Any]:
@@ -120,3 +120,10 @@ def _subject(claims: dict[str, Any]) -> str:
     if not (isinstance(sub, str) and 0 < len(sub) <= _LONGEST_NAME and sub.isascii() and sub.isprintable()):
         raise Unauthenticated("the access token's sub is not printable text of 255 characters at most")
     return sub
+
+
+def _end(claims: dict[str, Any]) -> datetime:
+    try:
+        return datetime.fromtimestamp(int(claims["exp"]), UTC)
+    except (OverflowError, ValueError, OSError):
+        raise Unauthenticated("the access token's exp is no time that a calendar has") from None

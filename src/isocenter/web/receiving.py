@@ -69,11 +69,11 @@ async def receive_one(request: Request, access: Access, placement: Placement) ->
 
 
 def finished(
-    feed: Callable[[bytes], None], last: list[bytes], finish: Callable[[], None], batch: Batch
+    feed: Callable[[bytes], None], last: bytes, finish: Callable[[], None], batch: Batch
 ) -> list[Receipt]:
-    """The end of an upload, in one call for a thread: its last chunks, its end, and the commit."""
-    for chunk in last:
-        feed(chunk)
+    """The end of an upload, in one call for a thread: its last piece, its end, and the commit."""
+    if last:
+        feed(last)
     finish()
     return batch.close()
 

@@ -33,11 +33,12 @@ class Gate(AbstractContextManager["Gate"]):
         self._free += 1
 
 
-async def pump(request: Request, services: Services, sink: Callable[[bytes], None]) -> list[bytes]:
-    """Pass the body to `sink`, called in a thread for each MiB or so; return the chunks that are left.
+async def pump(request: Request, services: Services, sink: Callable[[bytes], None]) -> bytes:
+    """Pass the body to `sink`, called in a thread with pieces of about 1 MiB; return the last piece.
 
-    The caller hands those over in the same thread call that ends the upload: most uploads are no longer than that,
-    and each change of threads costs more than reading a header.
+    The caller hands that one over in the same thread call that ends the upload: most uploads are one piece, and
+    each change of threads costs more than reading a header. Pieces are joined because every hash and write of a
+    smaller one would give the interpreter lock away and wait for it again.
     """
     most = services.limits.body_bytes
     stated = request.headers.get("content-length", "")
@@ -53,16 +54,11 @@ async def pump(request: Request, services: Services, sink: Callable[[bytes], Non
             pieces.append(chunk)
             waiting += len(chunk)
             if waiting >= PIECE:
-                ready, pieces, waiting = pieces, [], 0
-                await anyio.to_thread.run_sync(_feed, sink, ready)
+                piece, pieces, waiting = b"".join(pieces), [], 0
+                await anyio.to_thread.run_sync(sink, piece)
     except ClientDisconnect as error:
         raise BadRequest("the request ended before its body did", code="incomplete") from error
-    return pieces
-
-
-def _feed(sink: Callable[[bytes], None], chunks: list[bytes]) -> None:
-    for chunk in chunks:
-        sink(chunk)
+    return b"".join(pieces)
 
 
 class Base64Body:

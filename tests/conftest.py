@@ -1,0 +1,43 @@
+"""What tests of many folders share: a platform in memory, with any part of it replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from isocenter.adapters.memory.api_keys import MemoryApiKeys
+from isocenter.adapters.memory.audit import MemoryAuditLog
+from isocenter.adapters.memory.blobs import MemoryBlobStore
+from isocenter.adapters.memory.database import MemoryDatabase
+from isocenter.adapters.memory.events import MemoryEventFeed
+from isocenter.adapters.memory.index import MemoryIndex
+from isocenter.adapters.memory.job_ledger import MemoryJobLedger
+from isocenter.adapters.memory.sandbox import InProcessSandbox
+from isocenter.adapters.memory.secrets import MemorySecrets
+from isocenter.ports.platform import Platform
+
+AUDIT_KEY = b"audit key of the tests, 32 bytes"
+
+
+def in_memory(**parts: Any) -> Platform:
+    database = MemoryDatabase()
+    platform = Platform(
+        blobs=MemoryBlobStore(),
+        index=MemoryIndex(database, AUDIT_KEY),
+        events=MemoryEventFeed(database),
+        audit=MemoryAuditLog(database, AUDIT_KEY),
+        jobs=MemoryJobLedger(),
+        secrets=MemorySecrets(),
+        api_keys=MemoryApiKeys(database, AUDIT_KEY),
+        sandbox=InProcessSandbox(),
+    )
+    return replace(platform, **parts)
+
+
+@pytest.fixture
+def make_platform() -> Callable[..., Platform]:
+    """Makes platforms in memory; give a port's implementation by its name to replace it."""
+    return in_memory
