@@ -1,5 +1,7 @@
-"""A gateway on a free port over a new home, an issuer of access tokens beside it, and a client: what the access
-and OpenAPI tests work with. Loaded by path, as tests are no package."""
+"""A gateway on a free port over a new home, an issuer of access tokens beside it, and a client.
+
+Loaded by path by the access and OpenAPI tests, as tests are no package.
+"""
 
 from __future__ import annotations
 

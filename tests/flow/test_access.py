@@ -310,8 +310,15 @@ def test_every_refusal_is_audited_within_a_second(world: Any) -> None:
                 asked += 1
     found = counted(world, after, asked)
     assert sum(e.count for e in found) == asked
-    assert {e.actor for e in found} == {"unknown", *(f"key:{text.split('_')[1]}" for text in (reader, stranger))}
-    assert {(e.action, e.outcome) for e in found} >= {("login", "denied"), ("store", "denied"), ("admin", "denied")}
+    assert {e.actor for e in found} == {
+        "unknown",
+        *(f"key:{text.split('_')[1]}" for text in (reader, stranger)),
+    }
+    assert {(e.action, e.outcome) for e in found} >= {
+        ("login", "denied"),
+        ("store", "denied"),
+        ("admin", "denied"),
+    }
     assert all(e.address == "127.0.0.1" and e.request_id for e in found)
 
 
@@ -324,7 +331,7 @@ def test_every_read_is_audited_within_a_second_with_its_request(world: Any) -> N
             assert answer.status == 200, template
             answers[answer.headers["x-request-id"]] = template
     found = {e.request_id: e for e in counted(world, after, len(answers))}
-    assert not answers.keys() - found.keys(), [answers[id] for id in answers.keys() - found.keys()]
+    assert not answers.keys() - found.keys(), [answers[each] for each in answers.keys() - found.keys()]
     assert {(e.actor, e.outcome) for e in found.values()} == {("oidc:tester", "success")}
 
 
@@ -358,9 +365,10 @@ def test_logs_metrics_and_audit_carry_templates_and_no_values(
                 asks(world, method, address(world, template, real=real), token)
             seen.add(template)
     world.client("GET", f"/nowhere/{access_world.PATIENT}")
-    told = {line["route"] for line in lines if line["event"] == "request"}
-    assert told == seen | {"(none)"}
     metrics = world.client("GET", "/metrics", {"Authorization": token}).body
+    # A line comes after its answer; by the next answer on the same connection it is there.
+    told = {line["route"] for line in lines if line["event"] == "request"}
+    assert seen | {"(none)"} <= told <= seen | {"(none)"} | OPEN  # an earlier test's last line may come late
     audit = repr(list(world.services.platform.audit.read(0, 100_000))).encode()
     image = world.image
     secrets = [*access_world.CANARIES, *(u.encode() for u in (image.study, image.series, image.instance))]

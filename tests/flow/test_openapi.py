@@ -25,7 +25,7 @@ sys.modules["access_world"] = access_world  # dataclasses look their module up t
 _spec.loader.exec_module(access_world)
 
 EVERYTHING = tuple(str(scope) for scope in Scope)
-# All checks are on. Whether random bytes are an image no schema says, so 415 and 422 are right answers to them.
+# All checks are on. Whether random bytes are an image no schema says, so 415 and 422 answer them rightly.
 # A search below a study that was deleted finds nothing, which is no error (PS3.18 10.6). Where schemathesis
 # takes the Authorization header away it puts it back with multipart/related bodies; test_access asks without.
 CONFIG = """

@@ -129,7 +129,7 @@ def entries(log: AuditLog, after: int = 0) -> Iterator[AuditEntry]:
 
 
 def verify(log: AuditLog, key: bytes, anchor: Anchor | None = None) -> Verdict:
-    """Recompute the chain from its beginning; hold its end against the sealed head, and it against an anchor."""
+    """Recompute the chain from its beginning; hold its end against the sealed head, and an anchor."""
     head = _head(log)
     if isinstance(head, _Unreadable):
         return Verdict(0, None, truncated=True)

@@ -33,7 +33,7 @@ class Coded:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What an action is in the standards: event (PS3.16 CID 400), its type (CID 401), and the kind of access."""
+    """An action in the standards: its event (PS3.16 CID 400), event type (CID 401) and kind of access."""
 
     event: Coded
     access: str  # C, R, U, D or E
@@ -116,7 +116,10 @@ def fhir_audit_event(entry: AuditEntry) -> dict[str, Any]:
         "outcomeDesc": entry.outcome,
         "agent": [agent],
         "source": {
-            "observer": {"identifier": {"system": f"{_OURS}:source", "value": _SOURCE}, "display": "Isocenter"},
+            "observer": {
+                "identifier": {"system": f"{_OURS}:source", "value": _SOURCE},
+                "display": "Isocenter",
+            },
             "type": [_coding(_SOURCE_TYPE, "4", "Application Server")],
         },
         "entity": _fhir_entities(entry),
@@ -234,4 +237,8 @@ def _xml(text: str) -> str:
     return _NOT_XML.sub("\ufffd", text)
 
 
-FORMATS: Mapping[str, Callable[[AuditEntry], str]] = {"jsonl": json_line, "fhir": fhir_line, "dicom": dicom_line}
+FORMATS: Mapping[str, Callable[[AuditEntry], str]] = {
+    "jsonl": json_line,
+    "fhir": fhir_line,
+    "dicom": dicom_line,
+}

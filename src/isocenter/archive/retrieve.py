@@ -100,11 +100,14 @@ class Retrieve:
     def _checked_stream(self, record: ImageRecord, skip: int) -> Iterator[bytes]:
         digest = hashlib.sha256()
         held = b""
-        for chunk in self._blobs.stream(record.blob.key):
-            digest.update(chunk)
-            if held:
-                yield held
-            held, skip = chunk[skip:], max(0, skip - len(chunk))
+        try:
+            for chunk in self._blobs.stream(record.blob.key):
+                digest.update(chunk)
+                if held:
+                    yield held
+                held, skip = chunk[skip:], max(0, skip - len(chunk))
+        except NotFound as error:  # a stream may say so only when it is read
+            raise _missing() from error
         _require(record, digest.hexdigest() == record.blob.sha256)
         yield held
 

@@ -36,7 +36,8 @@ class KeyState(StrEnum):
 def new(
     label: Annotated[str, typer.Option(help="What the key is for, as it will stand in the list.")],
     scope: Annotated[
-        list[str], typer.Option(help="What it may do: images:read, or images:read@raw for one store. May be repeated.")
+        list[str],
+        typer.Option(help="What it may do: images:read, or images:read@raw for one store. May be repeated."),
     ],
     days: Annotated[int, typer.Option(min=1, max=3650, help="How long it is good for.")] = 90,
     never_expires: Annotated[bool, typer.Option("--never-expires", help="Good until it is revoked.")] = False,
@@ -55,10 +56,14 @@ def new(
         backends.close()
     typer.echo(text)
     console = Console(stderr=True)
-    console.print(f"Key {key.id} may {', '.join(sorted(key.scopes))}; it expires {_day(key.expires)}.", highlight=False)
+    console.print(
+        f"Key {key.id} may {', '.join(sorted(key.scopes))}; it expires {_day(key.expires)}.", highlight=False
+    )
     console.print("Send it as Authorization: Bearer <key>. It is not shown again.", highlight=False)
     if settings.auth in ("none", "oidc"):
-        told = f"[yellow]The setting auth is {settings.auth}: keys count with keys or keys+oidc only.[/yellow]"
+        told = (
+            f"[yellow]The setting auth is {settings.auth}: keys count with keys or keys+oidc only.[/yellow]"
+        )
         console.print(told)
     _warn_identity(console, key, settings)
 
@@ -79,7 +84,9 @@ def valid_scopes(given: Sequence[str], settings: Settings) -> frozenset[str]:
         if scope not in scopes:
             raise BadRequest(f"there is no such scope; there are {', '.join(scopes)}", code="unknown-scope")
         if at and store not in settings.stores:
-            raise BadRequest(f"there is no such store; there are {', '.join(settings.stores)}", code="unknown-store")
+            raise BadRequest(
+                f"there is no such store; there are {', '.join(settings.stores)}", code="unknown-store"
+            )
     return frozenset(given)
 
 
@@ -106,7 +113,8 @@ def ls(
 
 @app.command("revoke")
 def revoke(
-    id: Annotated[str, typer.Argument(help="The key's id, as `isocenter keys ls` lists it.")], home: Home = None
+    id: Annotated[str, typer.Argument(help="The key's id, as `isocenter keys ls` lists it.")],
+    home: Home = None,
 ) -> None:
     """Revoke a key for good. A running server takes up to 5 seconds to refuse it."""
     backends = open_backends(load(home=home))

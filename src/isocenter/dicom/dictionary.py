@@ -55,4 +55,4 @@ def keyword_of(tag: int) -> str:
 
 def tag_of(keyword: str) -> int | None:
     """The tag of a keyword, None where there is no such keyword."""
-    return keyword_dict.get(keyword)
+    return keyword_dict.get(keyword) if keyword else None  # attributes without a keyword have an empty one there

@@ -10,6 +10,7 @@ from struct import unpack
 from typing import Any
 
 from isocenter.dicom.characters import Convert, Text, text_decoder
+from isocenter.dicom.dictionary import private_vr_of, vr_of
 from isocenter.dicom.elements import PIXEL_TAGS, UNDEFINED, Element
 
 Model = dict[str, dict[str, Any]]
@@ -63,6 +64,8 @@ class _Encoder:
         # The loop over every attribute of every instance that comes in: what is common is done in place.
         for tag, element in elements.items():
             vr, value, _, length = element
+            if vr == "UN":
+                vr = self.known_vr(tag, elements)
             if len(vr) > 2:
                 vr = _settled(vr, tag, length, signed)
             ordered = ordered and tag > previous
@@ -81,6 +84,15 @@ class _Encoder:
         if text.is_extended and _CHARACTER_SET in elements:
             model[tag_name(_CHARACTER_SET)] = {"vr": "CS", "Value": ["ISO_IR 192"]}  # PS3.18 F.2: it is UTF-8
         return model if ordered else dict(sorted(model.items()))
+
+    def known_vr(self, tag: int, elements: dict[int, Element]) -> str:
+        """The VR of an attribute written as UN, where we know it; its value is little endian."""
+        found = vr_of(tag)
+        if found == "UN" and tag >> 16 & 1:
+            creator = elements.get(tag & 0xFFFF0000 | (tag & 0xFF00) >> 8)
+            if creator is not None and isinstance(creator.value, bytes):
+                found = private_vr_of(creator.value.rstrip(b"\0 ").decode("latin-1"), tag)
+        return "UN" if found == "SQ" or self.order == ">" else found
 
     def attribute(self, vr: str, element: Element, text: Text, path: str, signed: bool) -> dict[str, Any]:
         """What the loop does not do itself: sequences, bulk data, binary values, empty ones."""

@@ -31,7 +31,7 @@ _KEY = re.compile(r"isk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})\Z")
 
 
 class Scope(StrEnum):
-    """What a caller may do; a grant is a scope for all stores ("images:read") or for one ("images:read@raw")."""
+    """What a caller may do; granted for all stores ("images:read") or for one ("images:read@raw")."""
 
     READ = "images:read"
     WRITE = "images:write"
@@ -76,7 +76,7 @@ class Authenticator(Protocol):
     """Recognises the bearer of a request."""
 
     def known(self, authorization: str | None) -> Principal | None:
-        """The principal where memory alone can tell; None where `authenticate` has to be asked. Never raises."""
+        """The principal where memory alone can tell, None where `authenticate` has to; never raises."""
 
     def authenticate(self, authorization: str | None) -> Principal:
         """The principal of an Authorization header; may ask a database or the network.
@@ -86,7 +86,7 @@ class Authenticator(Protocol):
 
 
 class Anyone:
-    """Authentication switched off: the server listens on loopback only, and whoever reaches it is the owner."""
+    """Authentication switched off: the server listens on loopback, and whoever reaches it is the owner."""
 
     def known(self, authorization: str | None) -> Principal | None:
         return LOCAL
@@ -96,7 +96,7 @@ class Anyone:
 
 
 class Remembered:
-    """Principals recognised a moment ago, by the hash of what they showed; only successes, so nobody can fill it."""
+    """Principals recognised a moment ago, by the hash of what they showed; failures are not kept."""
 
     def __init__(self, seconds: float, most: int = 4096) -> None:
         self._seconds = seconds
@@ -133,8 +133,8 @@ class KeyAuthenticator:
         return self._remembered.get(authorization)
 
     def authenticate(self, authorization: str | None) -> Principal:
-        id, secret = _key_parts(bearer(authorization))
-        key = self._keys.get(id) if id else None
+        name, secret = _key_parts(bearer(authorization))
+        key = self._keys.get(name) if name else None
         # Compared also when there is no such key, so that the time taken tells nothing.
         expected = key.secret_sha256 if key is not None else "0" * 64
         if not hmac.compare_digest(hash_secret(secret), expected) or key is None:
@@ -165,9 +165,9 @@ class FirstOf:
 
 def new_key(label: str, scopes: Iterable[str], **times: Any) -> tuple[ApiKey, str]:
     """A key to keep and its text to hand out once."""
-    id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-    key = ApiKey(id, label, hash_secret(secret), frozenset(scopes), now(), **times)
-    return key, f"isk_{id}_{secret}"
+    name, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+    key = ApiKey(name, label, hash_secret(secret), frozenset(scopes), now(), **times)
+    return key, f"isk_{name}_{secret}"
 
 
 def hash_secret(secret: str) -> str:
@@ -210,7 +210,7 @@ class Policy:
         )
 
     def visible(self, principal: Principal, store: str) -> bool:
-        """Whether the principal may know of the store: some scope that is worth something alone reaches it."""
+        """Whether the principal may know of the store: a scope that is worth something alone reaches it."""
         if store not in self.stores:
             return False
         return store in self.readable(principal) or any(principal.may(scope, store) for scope in _ALONE)
@@ -246,11 +246,13 @@ class Access:
         return chosen
 
     def refused(self, error: Exception) -> None:
-        """Audit that this request ended without giving anything out: nothing there, or nothing for this caller."""
+        """Audit that this request gave nothing out: nothing is there, or nothing for this caller."""
         denied = isinstance(error, Forbidden | Hidden)
         self.policy.trail.refuse(self.caller.entry(_DOING[self.scope], "denied" if denied else "failed"))
 
-    def note(self, action: str, *, outcome: str = "success", record: ImageRecord | None = None, **more: Any) -> None:
+    def note(
+        self, action: str, *, outcome: str = "success", record: ImageRecord | None = None, **more: Any
+    ) -> None:
         """Audit a read or search of this request."""
         if record is not None:
             more = {"store": record.store, "image": record.id, **more}
@@ -278,13 +280,17 @@ async def _access(request: Request, scope: Scope, server_wide: bool) -> Access:
     address = (request.client.host or None) if request.client else None
     nobody = Caller("unknown", request.scope.get("isocenter.request_id"), address)
     principal = await _recognised(request, services, nobody)
-    access = Access(scope, principal, replace(nobody, actor=principal.actor), policy.reached(principal, scope), policy)
+    access = Access(
+        scope, principal, replace(nobody, actor=principal.actor), policy.reached(principal, scope), policy
+    )
     if server_wide and not principal.may(scope):
         error = Forbidden(f"this takes the scope {scope} for all stores")
     elif not principal.may_anywhere(scope):
         error = Forbidden(f"this takes the scope {scope}")
     elif not access.stores:
-        error = Forbidden(f"no store is within reach; those that hold identity take {Scope.IDENTIFIED} besides {scope}")
+        error = Forbidden(
+            f"no store is within reach; those that hold identity take {Scope.IDENTIFIED} besides {scope}"
+        )
     else:
         request.state.access = access
         return access

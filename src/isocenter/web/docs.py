@@ -17,7 +17,8 @@ router = APIRouter(tags=["running"])
 
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b2733}"
-    "code{background:#eef2f5;padding:.1rem .3rem;border-radius:.2rem}table{border-collapse:collapse;width:100%}"
+    "code{background:#eef2f5;padding:.1rem .3rem;border-radius:.2rem}"
+    "table{border-collapse:collapse;width:100%}"
     "td{border-top:1px solid #d5dde3;padding:.4rem .6rem;vertical-align:top}"
     "@media(prefers-color-scheme:dark){body{background:#10161b;color:#dce5ec}code{background:#22303a}"
     "td{border-color:#2c3a45}}"
@@ -37,7 +38,7 @@ def openapi(app: FastAPI) -> dict[str, Any]:
         schemas.pop(unused, None)
     guarded = not isinstance(app.state.services.authenticator, Anyone)
     if guarded:
-        told = "An API key (`isocenter keys new`) or an OIDC access token; each operation names the scope it takes."
+        told = "An API key (`isocenter keys new`) or an OIDC access token; each operation names its scope."
         components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "description": told}}
     for context in iter_route_contexts(app.routes):
         operations = found["paths"].get(context.path_format, {})
@@ -83,7 +84,8 @@ def page(request: Request) -> Response:
     html = (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>Isocenter</title><style>{_STYLE}</style><h1>Isocenter</h1>"
-        "<p>Every route, one line each; <a href=/openapi.json>openapi.json</a> has all there is to know. What is under "
+        "<p>Every route, one line each; <a href=/openapi.json>openapi.json</a> has all there is to know. "
+        "What is under "
         "<code>/dicomweb</code> is also under <code>/stores/{store}/dicomweb</code> for each archive.</p>"
         f"<table>{''.join(rows)}</table></html>"
     )

@@ -65,7 +65,9 @@ class Problem(BaseModel):
     title: str = Field(description="What kind of error it is.")
     status: int = Field(description="The HTTP status again.")
     code: str = Field(description="A stable slug for programs.")
-    detail: str = Field(description="What is wrong and what to do, for people. Names keywords, never contents.")
+    detail: str = Field(
+        description="What is wrong and what to do, for people. Names keywords, never contents."
+    )
     request_id: str | None = Field(None, description="Name this when you ask for help.")
 
 
@@ -85,7 +87,13 @@ def only_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def answer(
-    request: Request, status: int, code: str, detail: str, *, headers: dict[str, str] | None = None, **more: Any
+    request: Request,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    headers: dict[str, str] | None = None,
+    **more: Any,
 ) -> Response:
     """A problem+json response."""
     body = {
@@ -123,7 +131,9 @@ def install(app: FastAPI) -> None:
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        wrong = [".".join(str(part) for part in e["loc"]) + ": " + _reason(e["type"]) for e in error.errors()[:10]]
+        wrong = [
+            ".".join(str(part) for part in e["loc"]) + ": " + _reason(e["type"]) for e in error.errors()[:10]
+        ]
         return answer(request, 400, "bad-parameter", "; ".join(wrong) or "a parameter is wrong")
 
     async def http(request: Request, error: Exception) -> Response:

@@ -174,6 +174,7 @@ def picture(
     etag = f'"{record.blob.sha256[:32]}-{media_type[6:]}-{frame}-{window or ""}-{width or ""}"'
     headers = {"ETag": etag, "Vary": "Accept", "Cache-Control": "private, no-cache"}
     if not_modified(request, etag):
+        access.note("read.rendered", record=record)
         return Response(status_code=304, headers=headers)
     data = services.rendered.picture(record, Look(media_type, frame, window_of(window), width))
     access.note("read.rendered", record=record)

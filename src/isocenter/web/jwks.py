@@ -1,4 +1,4 @@
-"""The public keys of a token issuer: discovered (OpenID Connect Discovery 1.0), cached, and fetched anew on rotation."""
+"""The public keys of a token issuer: discovered (OpenID Connect Discovery 1.0), cached, fetched anew."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class KeySource(Protocol):
     """Where the keys for checking a signature come from."""
 
     def matching(self, kid: str | None, algorithm: str) -> Sequence[jwt.PyJWK]:
-        """Keys that may have made this signature; Unauthenticated where there is none, Unavailable if unknown."""
+        """Keys that may have made a signature; Unauthenticated or Unavailable where there is none."""
 
 
 class IssuerKeys:
@@ -112,10 +112,14 @@ class IssuerKeys:
             return self._jwks_url
         found = self._fetch(f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
         if not isinstance(found, dict) or found.get("issuer") != self._issuer:
-            raise BackendUnavailable("the issuer's configuration names another issuer", code="issuer-mismatch")
+            raise BackendUnavailable(
+                "the issuer's configuration names another issuer", code="issuer-mismatch"
+            )
         url = found.get("jwks_uri")
         if not isinstance(url, str) or not allowed_address(url):
-            raise BackendUnavailable("the issuer's configuration has no usable jwks_uri", code="issuer-mismatch")
+            raise BackendUnavailable(
+                "the issuer's configuration has no usable jwks_uri", code="issuer-mismatch"
+            )
         return url
 
     def _select(self, kid: str | None, algorithm: str) -> list[jwt.PyJWK]:
@@ -135,7 +139,11 @@ def _key(found: dict[str, Any], algorithm: str) -> jwt.PyJWK | None:
     """The key made ready, None where it is not one for checking signatures of this algorithm (RFC 7517 4)."""
     kind = "OKP" if algorithm == "EdDSA" else "EC" if algorithm.startswith("ES") else "RSA"
     operations = found.get("key_ops", ["verify"])
-    if found.get("kty") != kind or found.get("use", "sig") != "sig" or found.get("alg", algorithm) != algorithm:
+    if (
+        found.get("kty") != kind
+        or found.get("use", "sig") != "sig"
+        or found.get("alg", algorithm) != algorithm
+    ):
         return None
     if not isinstance(operations, list) or "verify" not in operations:
         return None
@@ -175,7 +183,9 @@ def fetch_json(url: str) -> Any:
     handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
     if urlsplit(url).hostname in _LOOPBACK:
         handlers.append(urllib.request.ProxyHandler({}))
-    request = urllib.request.Request(url, headers={"Accept": "application/json"})
+    if not allowed_address(url):
+        raise BackendUnavailable("the issuer's address is not https", code="issuer-unavailable")
+    request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310  # checked
     deadline = time.monotonic() + _TIMEOUT
     data = b""
     try:
@@ -183,7 +193,9 @@ def fetch_json(url: str) -> Any:
             while chunk := answer.read1(64 << 10):
                 data += chunk
                 if len(data) > _MOST_BYTES or time.monotonic() > deadline:
-                    raise BackendUnavailable("the issuer's answer is too long or too slow", code="issuer-unavailable")
+                    raise BackendUnavailable(
+                        "the issuer's answer is too long or too slow", code="issuer-unavailable"
+                    )
         return json.loads(data)
     except urllib.error.HTTPError as error:
         error.close()

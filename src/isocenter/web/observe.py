@@ -24,7 +24,10 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
 _HOST = re.compile(r"([A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{0,5})?\Z")
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    ),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"private, no-store"),
@@ -39,10 +42,17 @@ class Metrics:
         labels = ("route", "method", "status")
         self.requests = Counter("isocenter_requests", "Requests answered.", labels, registry=self.registry)
         self.seconds = Histogram(
-            "isocenter_request_seconds", "Time to the end of the answer.", ("route", "method"), registry=self.registry
+            "isocenter_request_seconds",
+            "Time to the end of the answer.",
+            ("route", "method"),
+            registry=self.registry,
         )
-        self.in_progress = Gauge("isocenter_requests_in_progress", "Requests under way.", registry=self.registry)
-        self.stored = Counter("isocenter_images", "Images sent in, by outcome.", ("outcome",), registry=self.registry)
+        self.in_progress = Gauge(
+            "isocenter_requests_in_progress", "Requests under way.", registry=self.registry
+        )
+        self.stored = Counter(
+            "isocenter_images", "Images sent in, by outcome.", ("outcome",), registry=self.registry
+        )
 
 
 class Observe:
@@ -80,7 +90,9 @@ class Observe:
             log.error("unexpected fault", route=template_of(scope), request_id=request_id, **_trace(error))
             if status:  # the answer has begun: only a broken connection says that it is not whole
                 raise AnswerCutOffError("an answer was cut off") from None
-            await refuse(watched, 500, "internal", "an unexpected fault, which is logged under request_id", request_id)
+            await refuse(
+                watched, 500, "internal", "an unexpected fault, which is logged under request_id", request_id
+            )
         finally:
             self._metrics.in_progress.dec()
             self._told(scope, status or 499, time.perf_counter() - started, request_id)
@@ -91,7 +103,12 @@ class Observe:
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.seconds.labels(route, method).observe(seconds)
         log.info(
-            "request", route=route, method=method, status=status, ms=round(seconds * 1000, 1), request_id=request_id
+            "request",
+            route=route,
+            method=method,
+            status=status,
+            ms=round(seconds * 1000, 1),
+            request_id=request_id,
         )
 
 
@@ -119,7 +136,9 @@ class RouteTable:
         self._all = [(each.path_regex, frozenset(each.methods or ())) for each in contexts]
         self._by_route: dict[int, list[tuple[re.Pattern[str], str]]] = {}
         for each in contexts:
-            self._by_route.setdefault(id(each.original_route), []).append((each.path_regex, str(each.path_format)))
+            self._by_route.setdefault(id(each.original_route), []).append(
+                (each.path_regex, str(each.path_format))
+            )
 
     @classmethod
     def of(cls, scope: Scope) -> RouteTable:
@@ -164,8 +183,8 @@ def _request_id(scope: Scope) -> str:
 class Origins:
     """ASGI middleware: refuses names we are not called by, and changes that another site's page asks for.
 
-    A page anywhere on the web can make a browser send requests to 127.0.0.1, by name tricks (DNS rebinding) or
-    plain forms; without authentication those would be the owner's own.
+    A page anywhere on the web can make a browser send requests to 127.0.0.1, by name tricks (DNS rebinding)
+    or plain forms; without authentication those would be the owner's own.
     """
 
     def __init__(self, app: ASGIApp, hosts: tuple[str, ...], origins: tuple[str, ...]) -> None:

@@ -79,7 +79,9 @@ class TokenAuthenticator:
             except jwt.ExpiredSignatureError:
                 raise Unauthenticated("the access token has expired") from None
             except (jwt.InvalidIssuerError, jwt.InvalidAudienceError):
-                raise Unauthenticated("the access token is from another issuer or for another audience") from None
+                raise Unauthenticated(
+                    "the access token is from another issuer or for another audience"
+                ) from None
             except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
                 break
         raise Unauthenticated("the access token is not valid")
@@ -88,7 +90,9 @@ class TokenAuthenticator:
         found: set[str] = set()
         for name in ("scope", "scp"):
             stated = claims.get(name)
-            words = stated.split(" ") if isinstance(stated, str) else stated if isinstance(stated, list) else []
+            words = (
+                stated.split(" ") if isinstance(stated, str) else stated if isinstance(stated, list) else []
+            )
             for word in words:
                 if isinstance(word, str) and word.startswith(self._prefix):
                     grant = word.removeprefix(self._prefix)
@@ -115,7 +119,7 @@ def _header(token: str) -> tuple[str, str | None]:
 
 
 def _subject(claims: dict[str, Any]) -> str:
-    """`sub`, which goes into the audit log: at most 255 printable ASCII characters (OpenID Connect Core 2)."""
+    """`sub`, which goes into the audit log: up to 255 printable ASCII characters (OpenID Connect Core 2)."""
     sub = claims["sub"]
     if not (isinstance(sub, str) and 0 < len(sub) <= _LONGEST_NAME and sub.isascii() and sub.isprintable()):
         raise Unauthenticated("the access token's sub is not printable text of 255 characters at most")

@@ -70,6 +70,7 @@ class Base64Body:
         self._rest = b""
         self._begun = not json
         self._ended = False
+        self._padded = False
 
     def __call__(self, chunk: bytes) -> None:
         data = self._rest + chunk
@@ -107,10 +108,13 @@ class Base64Body:
         self._rest = compact[whole:] + self._rest
 
     def _decode(self, text: bytes) -> None:
+        if self._padded and text:  # wherever the network cut the text, nothing follows its padding
+            raise BadRequest("the data is not base64", code="bad-base64")
         try:
             decoded = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError) as error:
             raise BadRequest("the data is not base64", code="bad-base64") from error
+        self._padded = text.endswith(b"=")
         if decoded:
             self._sink(decoded)
 

@@ -15,7 +15,8 @@ JSON, DICOM = "application/dicom+json", "application/dicom"
     ("header", "chosen"),
     [
         (None, JSON), ("", JSON), ("*/*", JSON), ("application/*", JSON), ("image/*", "image/png"),
-        ("application/dicom", DICOM), ("APPLICATION/DICOM", DICOM), ("text/html", None), ("image/png;q=0", None),
+        ("application/dicom", DICOM), ("APPLICATION/DICOM", DICOM), ("text/html", None),
+        ("image/png;q=0", None),
         ("application/dicom+json;q=0.5, image/png", "image/png"), ("image/png; q=1.5", None),
         ("image/png;q=x, application/dicom;q=0.1", DICOM), ("text/html, */*;q=0.1", JSON), (", ,", None),
         ("image/png;q=nan", None),

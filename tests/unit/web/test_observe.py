@@ -126,14 +126,17 @@ def test_the_names_of_this_machine_are_let_in(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8042", "localhost.evil.example", "127.0.0.1.evil.example", "", "0.0.0.0"]
+    "host",
+    ["evil.example", "evil.example:8042", "localhost.evil.example", "127.0.0.1.evil.example", "", "0.0.0.0"],
 )
 def test_another_name_for_this_machine_is_refused(host: str) -> None:
     """DNS rebinding: a page of evil.example whose name leads to 127.0.0.1 by now."""
     assert asked(Origins(fine, LOCAL, ()), host=host)[0] == 421
 
 
-@pytest.mark.parametrize("host", ["[::1", "a b", "a/b", "a@b", '"><script>', "a:b", "a:1:2", "é", "a\r\nb", "[a]x"])
+@pytest.mark.parametrize(
+    "host", ["[::1", "a b", "a/b", "a@b", '"><script>', "a:b", "a:1:2", "é", "a\r\nb", "[a]x"]
+)
 def test_a_host_that_is_none_is_refused_before_it_gets_into_a_link(host: str) -> None:
     assert asked(Origins(fine, (), ()), host=host)[0] == 400
 

@@ -28,7 +28,13 @@ def authenticator(**more: Any) -> TokenAuthenticator:
 
 
 def token(*, headers: dict[str, Any] | None = None, algorithm: str = "RS256", **changes: Any) -> str:
-    claims = {"iss": ISSUER, "aud": "isocenter", "sub": "x", "exp": int(time.time()) + 60, "scope": "images:read"}
+    claims = {
+        "iss": ISSUER,
+        "aud": "isocenter",
+        "sub": "x",
+        "exp": int(time.time()) + 60,
+        "scope": "images:read",
+    }
     kept = {name: value for name, value in {**claims, **changes}.items() if value is not None}
     return "Bearer " + jwt.encode(kept, KEY, algorithm, headers=headers)
 
@@ -60,7 +66,9 @@ def test_a_prefix_is_taken_off_and_what_lacks_it_counts_for_nothing() -> None:
     assert found.grants == {"images:read@raw", "images:write"}
 
 
-@pytest.mark.parametrize("scope", ["images:read@", "@raw", "images:readx", "IMAGES:READ", "", 5, {"images:read": 1}])
+@pytest.mark.parametrize(
+    "scope", ["images:read@", "@raw", "images:readx", "IMAGES:READ", "", 5, {"images:read": 1}]
+)
 def test_a_token_without_one_of_our_scopes_is_refused(scope: Any) -> None:
     with pytest.raises(Unauthenticated):
         authenticator().authenticate(token(scope=scope))
@@ -107,8 +115,10 @@ def test_headers_that_ask_for_more_are_refused(headers: dict[str, Any]) -> None:
     "text",
     [
         None, "", "Bearer", "Bearer ", "Basic abc", "Bearer a b", "Bearer a.b.c", "Bearer " + "." * 9,
-        "Bearer " + "W1tb" * 3500 + ".e30.eA", "Bearer " + "A" * 20_000, "Bearer \xe9.e30.eA", "Bearer e30.e30.",
-        "Bearer bnVsbA.e30.eA", "Bearer MTI.e30.eA", "Bearer eyJhbGciOltdfQ.e30.eA", "Bearer eyJhbGciOnt9fQ.e30.eA",
+        "Bearer " + "W1tb" * 3500 + ".e30.eA", "Bearer " + "A" * 20_000, "Bearer \xe9.e30.eA",
+        "Bearer e30.e30.",
+        "Bearer bnVsbA.e30.eA", "Bearer MTI.e30.eA", "Bearer eyJhbGciOltdfQ.e30.eA",
+        "Bearer eyJhbGciOnt9fQ.e30.eA",
     ],
 )  # fmt: skip
 def test_what_is_no_token_is_refused(text: str | None) -> None:

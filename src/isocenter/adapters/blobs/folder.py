@@ -161,29 +161,36 @@ class FolderBlobStore:
         self.root = root
         self.incoming = root / _INCOMING
         self._known: set[str] = set()
+        self._making = threading.Lock()
         with _translated():
             self.incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.descriptor = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
+            _sync_folder(str(root.absolute().parent))
 
     def path(self, key: str) -> str:
+        """The file of a key; files in progress have none."""
+        if key.partition("/")[0] == _INCOMING:
+            raise NotFound("no blob has this key")
+        return self._inside(key)
+
+    def _inside(self, key: str) -> str:
         parts = key.split("/")
-        if any(part in ("", ".", "..") or "\0" in part for part in parts) or parts[0] == _INCOMING:
+        if any(part in ("", ".", "..") or "\0" in part for part in parts):
             raise NotFound("no blob has this key")
         return os.path.join(self.root, *parts)
 
     def folder_of(self, final: str) -> str:
-        """The folder of a file, made and itself made durable where it is new."""
+        """The folder of a file, made where it is new and itself durable."""
         folder = os.path.dirname(final)
         if folder not in self._known:
-            missing = []
-            place = folder
-            while not os.path.isdir(place):
-                missing.append(place)
-                place = os.path.dirname(place)
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-            for made in missing:
-                _sync_folder(os.path.dirname(made))
-            self._known.add(folder)
+            with self._making:
+                os.makedirs(folder, mode=0o700, exist_ok=True)
+                # Also where it is there: whoever made it may not have come to sync it yet.
+                place = folder
+                while place != str(self.root):
+                    place = os.path.dirname(place)
+                    _sync_folder(place)
+                self._known.add(folder)
         return folder
 
     def create(self, key: str) -> FolderWriter:
@@ -231,7 +238,7 @@ class FolderBlobStore:
 
     def delete(self, key: str) -> None:
         with suppress(NotFound), _translated():
-            os.unlink(self.path(key))
+            os.unlink(self._inside(key))  # what was left in `incoming` too: `fsck` sweeps it
 
     def list(self, prefix: str = "") -> Iterator[BlobStat]:
         """Files in progress are listed too, under `incoming/`, where the prefix asks for them by that name."""

@@ -130,7 +130,7 @@ class Database:
         _write_ahead(cursor, self.patience)
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.execute("PRAGMA cache_size=-16384")
+        cursor.execute("PRAGMA cache_size=-4096")
         # A checkpoint each 16 MiB instead of 4, and a log that shrinks after a long reader kept it growing.
         cursor.execute("PRAGMA wal_autocheckpoint=4096")
         cursor.execute("PRAGMA journal_size_limit=67108864")

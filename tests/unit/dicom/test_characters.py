@@ -1,0 +1,87 @@
+"""Text in every character set of the standard reads as pydicom reads it, and junk never fails."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import pydicom
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isocenter.dicom.characters import text_decoder
+from isocenter.dicom.json_model import encode
+from isocenter.dicom.part10 import HeaderReader
+
+_FILES = sorted((Path(pydicom.__file__).parent / "data" / "charset_files").glob("*.dcm"))
+_TERMS = (
+    "", "ISO_IR 6", "ISO_IR 100", "ISO_IR 192", "ISO_IR 13", "GB18030", "GBK", "ISO 2022 IR 87",
+    "\\ISO 2022 IR 149",
+    "ISO 2022 IR 13\\ISO 2022 IR 87\\ISO 2022 IR 159", "ISO_IR 999", "nonsense", "rot13", "\\" * 40,
+)  # fmt: skip
+
+
+def names(data_set: pydicom.Dataset) -> list[str]:
+    found = []
+    for element in data_set:
+        if element.VR == "PN":
+            values = element.value if element.VM > 1 else [element.value]
+            found += [str(value) for value in values]
+    for element in data_set:
+        if element.VR == "SQ":
+            for item in element.value:
+                found += names(item)
+    return found
+
+
+def our_names(model: dict[str, dict[str, object]]) -> list[str]:
+    found, inside = [], []
+    for _, attribute in sorted(model.items()):
+        values = attribute.get("Value", [])
+        assert isinstance(values, list)
+        if attribute["vr"] == "PN":
+            groups = ("Alphabetic", "Ideographic", "Phonetic")
+            found += ["=".join(value.get(group, "") for group in groups).rstrip("=") for value in values]
+        elif attribute["vr"] == "SQ":
+            for item in values:
+                inside += our_names(item)
+    return found + inside
+
+
+@pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
+def test_names_read_as_pydicom_reads_them(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data_set = pydicom.dcmread(path, force=True)
+        data_set.decode()
+        expected = names(data_set)
+    reader = HeaderReader()
+    reader.feed(path.read_bytes())
+    found = our_names(encode(reader.finish().elements).model)
+    assert [name.rstrip("^") for name in found] == [name.rstrip("^").rstrip("=") for name in expected if name]
+
+
+@given(
+    st.sampled_from(_TERMS), st.binary(max_size=200), st.sampled_from(["PN", "LO", "LT", "UT", "CS", "SH"])
+)
+def test_any_bytes_become_text_in_any_character_set(terms: str, value: bytes, vr: str) -> None:
+    text = text_decoder(terms.encode())
+    assert isinstance(text.decode(value, vr), str)
+    assert all(isinstance(name, str) for name in text.person(value))
+
+
+@given(
+    st.text(
+        st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\\=^"), min_size=1, max_size=40
+    )
+)
+def test_utf_8_comes_back(text: str) -> None:
+    assert text_decoder(b"ISO_IR 192").decode(text.encode(), "LO") == text
+
+
+@given(st.binary(min_size=1, max_size=200), st.binary(max_size=60))
+def test_any_character_set_may_be_stated(stated: bytes, value: bytes) -> None:
+    assert isinstance(text_decoder(stated).decode(value, "LO"), str)
