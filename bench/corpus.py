@@ -38,7 +38,9 @@ class Template:
         data = self.data
         for place, value in ((b"0000000001", study), (b"0000000002", study), (b"0000000003", number)):
             uid = b"1.2.826.0.1.3680043.10.543.%010d.%s.%010d" % (1, place, 0)
-            data = data.replace(uid, b"1.2.826.0.1.3680043.10.543.%010d.%s.%010d" % (10**9 + run, place, value))
+            data = data.replace(
+                uid, b"1.2.826.0.1.3680043.10.543.%010d.%s.%010d" % (10**9 + run, place, value)
+            )
         return data
 
 

@@ -64,10 +64,14 @@ def store_many(
     )  # fmt: skip
 
 
-def _client(port: int, root: str, template: corpus.Template, run: int, first: int, count: int, per: int) -> None:
+def _client(
+    port: int, root: str, template: corpus.Template, run: int, first: int, count: int, per: int
+) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     for start in range(first, first + count, per):
-        parts = [template.instance(run, start // 100, n) for n in range(start, min(start + per, first + count))]
+        parts = [
+            template.instance(run, start // 100, n) for n in range(start, min(start + per, first + count))
+        ]
         body = _HEAD + (b"\r\n" + _HEAD).join(parts) + _TAIL
         connection.request("POST", f"{root}/studies", body, _HEADERS)
         answer = connection.getresponse()

@@ -27,8 +27,8 @@ from isocenter.archive.housekeeping import Housekeeping
 from isocenter.archive.rendered import Rendered
 from isocenter.archive.retrieve import Retrieve
 from isocenter.archive.store import Store
-from isocenter.dicom.guards import guard_pydicom
 from isocenter.dicom.elements import Limits
+from isocenter.dicom.guards import guard_pydicom
 from isocenter.pipeline.ingest import Ingest
 from isocenter.ports.blob_store import BlobStore
 from isocenter.ports.platform import Platform
@@ -95,7 +95,9 @@ def _blobs(settings: Settings) -> BlobStore:
         return FolderBlobStore(Path(url))
     from isocenter.adapters.blobs.objects import ObjectBlobStore  # obstore is loaded only where it serves
 
-    return ObjectBlobStore(url, {name: value.get_secret_value() for name, value in settings.blobs_options.items()})
+    return ObjectBlobStore(
+        url, {name: value.get_secret_value() for name, value in settings.blobs_options.items()}
+    )
 
 
 def ingest_of(settings: Settings, platform: Platform) -> Ingest:

@@ -220,7 +220,8 @@ class AuditEntry:
         """This entry as number `sequence`, its digest HMAC-SHA-256 over itself and the entry before it."""
         fields = (
             str(sequence), previous, self.actor, self.action, self.outcome, self.at.astimezone(UTC).isoformat(),
-            self.store or "", self.image or "", self.request_id or "", self.address or "", str(self.count),
+            *("" if text is None else f"={text}" for text in (self.store, self.image, self.request_id, self.address)),
+            str(self.count),
         )  # fmt: skip
         # Length-prefixed, so that no two different entries give the same bytes.
         message = b"".join(b"%d:%s," % (len(part), part) for part in (f.encode() for f in fields))
@@ -241,7 +242,9 @@ class AuditHead:
 
     @classmethod
     def sealed(cls, key: bytes, sequence: int, digest: str) -> AuditHead:
-        return cls(sequence, digest, hmac.new(key, b"head:%d:%s" % (sequence, digest.encode()), "sha256").hexdigest())
+        return cls(
+            sequence, digest, hmac.new(key, b"head:%d:%s" % (sequence, digest.encode()), "sha256").hexdigest()
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,17 +34,27 @@ def test_every_command_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
         # The first line of a block may set a variable, so all run in one shell.
         path = f"{Path(sys.executable).parent}:{os.defpath}"
         script = script.replace("http://127.0.0.1:8042", server.url)
-        done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, env={"PATH": path, "COLUMNS": "100"})
+        done = subprocess.run(
+            ["sh", "-c", script],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={"PATH": path, "COLUMNS": "100"},
+        )
     outputs = dict(re.findall(r"@@(\d+)\n(.*?)(?=@@\d+\n|\Z)", done.stdout, re.S))
     for number, (command, pattern) in enumerate(found):
-        assert re.search(pattern, outputs.get(str(number), "")), f"{command}\n{outputs.get(str(number))}\n{done.stderr}"
+        assert re.search(pattern, outputs.get(str(number), "")), (
+            f"{command}\n{outputs.get(str(number))}\n{done.stderr}"
+        )
 
 
 def test_every_verb_of_the_command_table_exists_and_every_verb_is_in_it() -> None:
     from isocenter.cli.main import app
 
     table = set(re.findall(r"^\| `isocenter (\w+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.M))
-    verbs = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
+    verbs = {command.name for command in app.registered_commands} | {
+        group.name for group in app.registered_groups
+    }
     assert table == verbs
 
 

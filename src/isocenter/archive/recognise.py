@@ -8,8 +8,8 @@ from typing import Protocol
 
 import orjson
 
-from isocenter.dicom.instance import Instance, describe
 from isocenter.dicom.elements import Limits
+from isocenter.dicom.instance import Instance, describe
 from isocenter.dicom.part10 import Header, HeaderReader
 from isocenter.errors import LimitExceeded, Malformed, NotAnImage
 from isocenter.nifti.header import NiftiHeader, read_header
@@ -18,7 +18,12 @@ from isocenter.picture import recognise as recognise_picture
 from isocenter.records import Kind
 
 HEAD = 1024  # so many first bytes tell every kind
-_NIFTI_SIZES = (b"\x5c\x01\0\0", b"\0\0\x01\x5c", b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # 348 and 540, both orders
+_NIFTI_SIZES = (
+    b"\x5c\x01\0\0",
+    b"\0\0\x01\x5c",
+    b"\x1c\x02\0\0",
+    b"\0\0\x02\x1c",
+)  # 348 and 540, both orders
 _NIFTI_HEAD = 64 << 10
 _STEP = 32 << 10
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
@@ -52,12 +57,16 @@ def inspector_for(head: bytes, limits: Limits) -> Inspector:
         return DicomInspector(limits)
     if head.startswith(_PICTURES):
         return PictureInspector()
-    if head[:4] in _NIFTI_SIZES and (head[344:346] == b"n+" or head[344:346] == b"ni" or head[4:6] in (b"n+", b"ni")):
+    if head[:4] in _NIFTI_SIZES and (
+        head[344:346] == b"n+" or head[344:346] == b"ni" or head[4:6] in (b"n+", b"ni")
+    ):
         return NiftiInspector()
     if head[:2] == _GZIP:
         return GzipInspector(limits)
     if head[:2] == b"PK":
-        raise NotAnImage("a ZIP archive; `isocenter ingest` takes it, this door takes one image", code="zip-archive")
+        raise NotAnImage(
+            "a ZIP archive; `isocenter ingest` takes it, this door takes one image", code="zip-archive"
+        )
     if _may_be_data_set(head):
         return DicomInspector(limits)
     raise NotAnImage("neither DICOM nor NIfTI nor JPEG, PNG or GIF")
@@ -66,7 +75,9 @@ def inspector_for(head: bytes, limits: Limits) -> Inspector:
 def _may_be_data_set(head: bytes) -> bool:
     """Whether this may be DICOM without preamble: it begins with an element of group 0002, 0004 or 0008."""
     return len(head) >= 8 and (
-        head[:4] == b"DICM" or (head[1] == 0 and head[0] in (2, 4, 8)) or (head[0] == 0 and head[1] in (2, 4, 8))
+        head[:4] == b"DICM"
+        or (head[1] == 0 and head[0] in (2, 4, 8))
+        or (head[0] == 0 and head[1] in (2, 4, 8))
     )
 
 
@@ -198,7 +209,12 @@ def _described(header: NiftiHeader, size: int, *, compressed: bool) -> bytes:
     if size < needed:
         raise Malformed(f"dim and datatype ask for {needed} bytes, the file has {size}", code="truncated")
     return _packed(
-        {"dim": list(header.dim), "datatype": header.datatype, "affine": header.affine, "compressed": compressed}
+        {
+            "dim": list(header.dim),
+            "datatype": header.datatype,
+            "affine": header.affine,
+            "compressed": compressed,
+        }
     )
 
 

@@ -156,7 +156,9 @@ class Retrieve:
             raise NotFound(f"there is no such frame; the instance has {table.count}")
         data_set = DataSet(Metadata.from_bytes(found.metadata).model)
         description = PixelDescription.from_data_set(data_set, record.transfer_syntax_uid or "")
-        return (read_frame(table, description, n, lambda at, size: self.span(record, at, size)) for n in wanted)
+        return (
+            read_frame(table, description, n, lambda at, size: self.span(record, at, size)) for n in wanted
+        )
 
     def attribute(self, record: ImageRecord, path: TagPath) -> Mapping[str, Any]:
         """One attribute in the JSON model; a bulk value up to 256 KiB is read and given inline."""
@@ -173,7 +175,10 @@ class Retrieve:
         place = metadata.bulk.get(path.name)
         if "BulkDataURI" not in found or place is None or place[1] > _TAG_BYTES:
             return found
-        return {"vr": found["vr"], "InlineBinary": base64.b64encode(self.span(record, *place)).decode("ascii")}
+        return {
+            "vr": found["vr"],
+            "InlineBinary": base64.b64encode(self.span(record, *place)).decode("ascii"),
+        }
 
     def span(self, record: ImageRecord, offset: int, length: int) -> bytes:
         """Bytes of the Data Set by their kept offset: of the blob, or of what it inflates to where it is deflated."""
@@ -197,8 +202,12 @@ def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 def _require(record: ImageRecord, intact: bool) -> None:
     if not intact:
-        raise Corrupted("the stored object no longer matches its SHA-256; it was not sent. `isocenter scrub` tells more")
+        raise Corrupted(
+            "the stored object no longer matches its SHA-256; it was not sent. `isocenter scrub` tells more"
+        )
 
 
 def _missing() -> Unavailable:
-    return Unavailable("the stored object is missing; `isocenter fsck` tells more", code="stored-object-missing")
+    return Unavailable(
+        "the stored object is missing; `isocenter fsck` tells more", code="stored-object-missing"
+    )

@@ -41,7 +41,9 @@ class Caller:
     address: str | None = None
 
     def entry(self, action: str, outcome: str = "success", **more: object) -> AuditEntry:
-        return AuditEntry(self.actor, action, outcome, now(), request_id=self.request_id, address=self.address, **more)  # type: ignore[arg-type]
+        return AuditEntry(
+            self.actor, action, outcome, now(), request_id=self.request_id, address=self.address, **more
+        )  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,10 @@ class Arrival:
         self._inspector: Inspector | None = None
         self._writer: BlobWriter | None = None
         self.named = placement.subject_id is not None or placement.image_id is not None
-        self.sop: tuple[str | None, str | None] = (None, None)  # SOP Class and Instance UID once they are known
+        self.sop: tuple[str | None, str | None] = (
+            None,
+            None,
+        )  # SOP Class and Instance UID once they are known
 
     def write(self, chunk: bytes | memoryview) -> None:
         """Take the next bytes; raises Rejected as soon as they cannot be those of an image."""
@@ -129,7 +134,9 @@ class Arrival:
         instance, header = facts.instance, facts.header
         if instance is None or header is None:
             if place.dicom_only:
-                raise NotAnImage("this door takes DICOM only; POST /images takes other kinds", code="not-dicom")
+                raise NotAnImage(
+                    "this door takes DICOM only; POST /images takes other kinds", code="not-dicom"
+                )
             return ImageRecord(
                 self.id, place.store, facts.kind, facts.media_type, place.subject_id or place.other_subject_id or "",
                 place.image_id or blob.sha256[:32], blob, now(),

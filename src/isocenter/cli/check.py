@@ -10,7 +10,14 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from isocenter.archive.check import Check, Report, purge_missing
 from isocenter.bootstrap import Backends, deletes_of, open_backends
@@ -25,9 +32,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Tell the result as JSO
 
 def fsck(
     home: HomeOption = None,
-    repair: Annotated[bool, typer.Option(help="Sweep leftovers, and take images whose bytes are gone out of search.")] = False,
+    repair: Annotated[
+        bool, typer.Option(help="Sweep leftovers, and take images whose bytes are gone out of search.")
+    ] = False,
     older_than: Annotated[
-        float | None, typer.Option(min=0, help="Sweep leftovers older than so many hours, while others are at work.")
+        float | None,
+        typer.Option(min=0, help="Sweep leftovers older than so many hours, while others are at work."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -97,7 +107,13 @@ def restore(
 
 
 def _progress() -> Progress:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     return Progress(*columns, console=Console(stderr=True), transient=True)
 
 

@@ -56,12 +56,20 @@ class Told:
 
 
 def ingest(
-    paths: Annotated[list[str], typer.Argument(help="Files, folders, ZIP archives, DICOMDIRs; - for standard input.")],
+    paths: Annotated[
+        list[str], typer.Argument(help="Files, folders, ZIP archives, DICOMDIRs; - for standard input.")
+    ],
     home: Annotated[Path | None, typer.Option(help="Folder that holds everything.")] = None,
-    store: Annotated[str | None, typer.Option(help="Archive to put them in; the first one without it.")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Archive to put them in; the first one without it.")
+    ] = None,
     subject: Annotated[str | None, typer.Option(help="Subject of NIfTI volumes and pictures.")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, max=256, help="Processes; one for each core without it.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Write what became of each file here, as JSON lines.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Processes; one for each core without it.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write what became of each file here, as JSON lines.")
+    ] = None,
 ) -> None:
     """Take images in. Exit code 0: all are kept; 1: some were rejected; 3: some could not be kept now."""
     settings = load(home=home)
@@ -74,7 +82,9 @@ def ingest(
     out = report.open("w", encoding="utf-8") if report else None
     with _progress(console) as progress:
         task = progress.add_task("ingest", total=None)
-        for result in _run(settings, placement, subject, paths, jobs, lambda n: progress.update(task, total=n)):
+        for result in _run(
+            settings, placement, subject, paths, jobs, lambda n: progress.update(task, total=n)
+        ):
             progress.advance(task)
             told[result.outcome] += 1
             if result.outcome in ("rejected", "failed") and len(refused) < 10_000:
@@ -127,7 +137,10 @@ def _run(
     count = min(jobs or os.cpu_count() or 1, -(-len(found) // _BATCH))
     batches = iter([found[start : start + _BATCH] for start in range(0, len(found), _BATCH)])
     with ProcessPoolExecutor(
-        count, mp_context=get_context("spawn"), initializer=_open_worker, initargs=(settings, placement, subject)
+        count,
+        mp_context=get_context("spawn"),
+        initializer=_open_worker,
+        initargs=(settings, placement, subject),
     ) as pool:
         pending = {pool.submit(_in_worker, batch) for batch in islice(batches, 2 * count)}
         while pending:

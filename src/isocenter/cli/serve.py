@@ -15,6 +15,7 @@ from typing import Annotated
 import structlog
 import typer
 import uvicorn
+from structlog.tracebacks import ExceptionDictTransformer
 from uvicorn.supervisors import Multiprocess
 
 from isocenter.bootstrap import application, open_backends, open_services
@@ -31,7 +32,9 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any that is free.")] = None,
     workers: Annotated[int | None, typer.Option(help="Server processes.")] = None,
-    sample: Annotated[bool, typer.Option("--sample", help="Load a small made-up study and show what to try.")] = False,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Load a small made-up study and show what to try.")
+    ] = False,
 ) -> None:
     """Serve over HTTP until stopped; SIGTERM and Ctrl-C let requests under way end first."""
     settings = load(home=home, host=host, port=port, workers=workers)
@@ -50,7 +53,9 @@ def serve(
     if sample:
         scheme = "https" if settings.tls_certificate else "http"
         show_sample(settings, f"{scheme}://{address}:{number}", receipts)
-    structlog.get_logger().info("listening", host=address, port=number, workers=settings.workers, auth=settings.auth)
+    structlog.get_logger().info(
+        "listening", host=address, port=number, workers=settings.workers, auth=settings.auth
+    )
     config = uvicorn.Config(
         app,
         factory=True,
@@ -91,7 +96,8 @@ def few_arenas() -> None:
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        found = socket.socket(family, socket.SOCK_STREAM)
+        # The protocol is named because event loops switch Nagle's delay off only where they see TCP.
+        found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((settings.host, settings.port))
         found.listen(1024)
@@ -109,7 +115,7 @@ def configure_logs(level: str) -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.dict_tracebacks,
+        structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
     ]
     number = getattr(logging, level.upper())
     structlog.configure(

@@ -33,7 +33,12 @@ class Text:
         single = len(terms) <= 1 and not first.startswith("ISO 2022")
         self._codec = _codec(first) if single else None
         # A Value array of the JSON model for each VR that is written as text (PS3.18 F.2.3).
-        self.converters: dict[str, Convert] = {"UI": _identifiers, "DS": _decimals, "IS": _integers, "PN": self._names}
+        self.converters: dict[str, Convert] = {
+            "UI": _identifiers,
+            "DS": _decimals,
+            "IS": _integers,
+            "PN": self._names,
+        }
         self.converters |= {vr: partial(self._listed, vr) for vr in _LISTED}
         self.converters |= {vr: partial(self._single, vr) for vr in _SINGLE}
         self._encodings = [python_encoding.get(term, "iso8859") for term in known] or ["iso8859"]
@@ -74,7 +79,11 @@ class Text:
             return value.decode(self._codec or "ascii")
         except UnicodeDecodeError:
             # Writers that say ASCII, or nothing, mostly mean Latin-1; in UTF-8 the rest of the text is worth keeping.
-            return value.decode("latin-1") if self._codec == "ascii" else value.decode(self._codec or "", "replace")
+            return (
+                value.decode("latin-1")
+                if self._codec == "ascii"
+                else value.decode(self._codec or "", "replace")
+            )
 
     def _extended(self, value: bytes, delimiters: set[int]) -> str:
         try:

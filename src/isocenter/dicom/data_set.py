@@ -43,7 +43,11 @@ class DataSet:
     def integer(self, tag: int) -> int | None:
         """The first value as an integer; None where it is not a whole, finite number."""
         found = self.number(tag)
-        return int(found) if found is not None and found == found and abs(found) < 2**63 and found == int(found) else None
+        return (
+            int(found)
+            if found is not None and found == found and abs(found) < 2**63 and found == int(found)
+            else None
+        )
 
     def items(self, tag: int) -> list[DataSet]:
         """The items of a sequence."""

@@ -72,19 +72,25 @@ class FrameTable:
             for part in (table.offsets, table.lengths, table.first):
                 _little(part)
         except (error, zlib.error, ValueError) as cause:
-            raise Malformed("the frame table is damaged; `isocenter fsck` says more", code="bad-frame-table") from cause
+            raise Malformed(
+                "the frame table is damaged; `isocenter fsck` says more", code="bad-frame-table"
+            ) from cause
         return table
 
 
 def frame_table(header: Header, description: PixelDescription) -> FrameTable:
     """The frame table of an instance with pixel data; Malformed where pixel data and description disagree."""
     if header.fragments is not None and not description.encapsulated:
-        raise Malformed("PixelData is encapsulated under a native TransferSyntaxUID", code="pixel-data-mismatch")
+        raise Malformed(
+            "PixelData is encapsulated under a native TransferSyntaxUID", code="pixel-data-mismatch"
+        )
     if header.fragments is not None:
         return _encapsulated(header, header.fragments, description)
     element = next(e for tag, e in header.elements.items() if tag in (0x7FE00008, 0x7FE00009, 0x7FE00010))
     if description.encapsulated:
-        raise Malformed("PixelData is native under an encapsulated TransferSyntaxUID", code="pixel-data-mismatch")
+        raise Malformed(
+            "PixelData is native under an encapsulated TransferSyntaxUID", code="pixel-data-mismatch"
+        )
     if element.length < description.native_bytes:
         raise Malformed(
             f"{description.keyword} has {element.length} bytes where Rows, Columns, SamplesPerPixel, BitsAllocated"
@@ -124,7 +130,8 @@ def _encapsulated(header: Header, fragments: Fragments, description: PixelDescri
         raise Unsupported("its PixelData is a video stream, whose frames do not lie apart", code="video")
     if len(fragments.offsets) < count:
         raise Malformed(
-            f"PixelData has {len(fragments.offsets)} fragments for NumberOfFrames {count}", code="frames-missing"
+            f"PixelData has {len(fragments.offsets)} fragments for NumberOfFrames {count}",
+            code="frames-missing",
         )
     first = (
         _from_extended(header.elements, fragments, count)
@@ -137,7 +144,11 @@ def _encapsulated(header: Header, fragments: Fragments, description: PixelDescri
             code="frames-cannot-be-told",
         )
     return FrameTable(
-        count, inflated=header.encoding.deflated, offsets=fragments.offsets, lengths=fragments.lengths, first=first
+        count,
+        inflated=header.encoding.deflated,
+        offsets=fragments.offsets,
+        lengths=fragments.lengths,
+        first=first,
     )
 
 

@@ -124,7 +124,9 @@ class HeaderReader:
                 self._warnings.append("the preamble is missing")
             self._begin_data_set(end)
         elif len(head) > _MOST_META:
-            raise LimitExceeded(f"File Meta Information is larger than {_MOST_META} bytes", code="header-too-large")
+            raise LimitExceeded(
+                f"File Meta Information is larger than {_MOST_META} bytes", code="header-too-large"
+            )
 
     def _read_meta(self, at: int, final: bool) -> int | None:
         """Where group 0002 ends; None when more bytes are needed. Its own group length is not relied on."""
@@ -144,9 +146,13 @@ class HeaderReader:
             if code in LONG_VRS:
                 length, start = unpack_from("<L", head, at + 8)[0], at + 12
             if code not in VRS or code == b"SQ" or length == UNDEFINED:
-                raise Malformed(f"{keyword_of(tag)} cannot stand in the File Meta Information", code="bad-meta")
+                raise Malformed(
+                    f"{keyword_of(tag)} cannot stand in the File Meta Information", code="bad-meta"
+                )
             if tag in found:
-                raise Malformed(f"{keyword_of(tag)} occurs twice in the File Meta Information", code="bad-meta")
+                raise Malformed(
+                    f"{keyword_of(tag)} occurs twice in the File Meta Information", code="bad-meta"
+                )
             if start + length > len(head):
                 if final:
                     raise Malformed(f"the file ends inside {keyword_of(tag)}", code="truncated")
@@ -186,14 +192,16 @@ class HeaderReader:
         if self._encoding.big_endian:
             if head[0] and not head[1] and head[4:6] in VRS:
                 raise Malformed(
-                    "TransferSyntaxUID says big endian, the Data Set is little endian", code="encoding-mismatch"
+                    "TransferSyntaxUID says big endian, the Data Set is little endian",
+                    code="encoding-mismatch",
                 )
             return
         explicit = head[4:6] in VRS
         if explicit == self._encoding.implicit:
             if not explicit and little > 0x00FF and head[0] == 0:
                 raise Malformed(
-                    "TransferSyntaxUID says little endian, the Data Set is big endian", code="encoding-mismatch"
+                    "TransferSyntaxUID says little endian, the Data Set is big endian",
+                    code="encoding-mismatch",
                 )
             self._warnings.append("TransferSyntaxUID and the VR encoding of the Data Set disagree")
             self._encoding = Encoding(implicit=not explicit)

@@ -127,7 +127,9 @@ class Walker:
             here = self._base + self._at
             if here >= level.end:
                 if here > level.end:
-                    raise Malformed(f"an element goes past the end of {keyword_of(level.owner)}", code="bad-length")
+                    raise Malformed(
+                        f"an element goes past the end of {keyword_of(level.owner)}", code="bad-length"
+                    )
                 self._close()
                 return True
         elif len(self._buffer) == self._at:
@@ -297,13 +299,13 @@ class Walker:
             self._push(_Level("fragments", None, level.implicit, tag), level, tag, offset, UNDEFINED, vr="OB")
             return
         if vr not in ("SQ", "UN"):
-            raise Malformed(f"{keyword_of(tag)} has an undefined length, which its VR does not allow", code="bad-length")
+            raise Malformed(
+                f"{keyword_of(tag)} has an undefined length, which its VR does not allow", code="bad-length"
+            )
         # PS3.5 6.2.2 note 4: the content of an undefined-length UN is Implicit VR Little Endian.
         self._push(_Level("sequence", None, level.implicit or vr == "UN", tag), level, tag, offset, UNDEFINED)
 
-    def _push(
-        self, new: _Level, level: _Level, tag: int, offset: int, length: int, vr: str = "SQ"
-    ) -> None:
+    def _push(self, new: _Level, level: _Level, tag: int, offset: int, length: int, vr: str = "SQ") -> None:
         if sum(x.kind != "data set" for x in self._stack) >= self._limits.depth:
             raise LimitExceeded(
                 f"sequences are nested deeper than {self._limits.depth} (setting max_depth)", code="too-deep"

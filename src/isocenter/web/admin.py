@@ -53,7 +53,13 @@ def ready(request: Request) -> Response:
         services.platform.events.last()
         next(iter(services.platform.blobs.list("ready-probe/")), None)
     except IsocenterError:
-        return answer(request, 503, "not-ready", "the database or the blob store does not answer", headers={"Retry-After": "5"})
+        return answer(
+            request,
+            503,
+            "not-ready",
+            "the database or the blob store does not answer",
+            headers={"Retry-After": "5"},
+        )
     return json_response({"status": "ok"})
 
 

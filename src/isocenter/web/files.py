@@ -54,14 +54,19 @@ class AttributeValue(BaseModel):
     tag: str
     keyword: str
     vr: str
-    value: Any = Field(None, description="The plain value; a list where there are several; null for bulk data.")
+    value: Any = Field(
+        None, description="The plain value; a list where there are several; null for bulk data."
+    )
     attribute: dict[str, Any] = Field(description="The same in the DICOM JSON model (PS3.18 F.2).")
 
 
 @router.post(
     "/dicom-image",
     status_code=201,
-    responses={200: {"model": FileCreated, "description": "Kept before"}, **problems(409, 413, 415, 422, 507)},
+    responses={
+        200: {"model": FileCreated, "description": "Kept before"},
+        **problems(409, 413, 415, 422, 507),
+    },
     response_model=FileCreated,
     openapi_extra=FILE_BODY,
 )
@@ -97,7 +102,9 @@ def read(
     file_id: FileId,
     dicom_tag: Annotated[
         str | None,
-        Query(max_length=500, description="(gggg,eeee), ggggeeee or Keyword; dotted to go through sequences."),
+        Query(
+            max_length=500, description="(gggg,eeee), ggggeeee or Keyword; dotted to go through sequences."
+        ),
     ] = None,
 ) -> Response:
     """The file byte for byte; with `dicom_tag` one of its attributes."""
@@ -118,7 +125,9 @@ def _attribute(request: Request, access: Access, record: ImageRecord, dicom_tag:
     access.note("read.attribute", record=record)
     name = f"{path.tag:08X}"
     value = plain_value(found)
-    accepted = prefers(request.headers.get("accept"), ("application/json", "application/dicom+json", "text/plain"))
+    accepted = prefers(
+        request.headers.get("accept"), ("application/json", "application/dicom+json", "text/plain")
+    )
     if accepted is None:
         raise NotAcceptable("an attribute comes as application/json, application/dicom+json or text/plain")
     if accepted == "text/plain":
@@ -162,7 +171,12 @@ def _plain(value: Any) -> Any:
     },
 )
 def picture(
-    request: Request, access: Reader, file_id: FileId, frame: Frame = 1, window: Window = None, width: Width = None
+    request: Request,
+    access: Reader,
+    file_id: FileId,
+    frame: Frame = 1,
+    window: Window = None,
+    width: Width = None,
 ) -> Response:
     """A PNG (a JPEG where Accept prefers it) of one frame, with the window of the header unless one is given."""
     services: Services = request.app.state.services
@@ -195,7 +209,10 @@ def window_of(text: str | None) -> tuple[float, float] | None:
     "/dicom-image/{file_id}",
     status_code=204,
     response_class=Response,
-    responses={204: {"description": "Deleted; `isocenter restore` brings it back within the grace time"}, **problems()},
+    responses={
+        204: {"description": "Deleted; `isocenter restore` brings it back within the grace time"},
+        **problems(),
+    },
 )
 def delete(request: Request, access: Deleter, file_id: FileId) -> Response:
     """Delete an image; its bytes stay restorable for the grace time."""

@@ -69,7 +69,10 @@ class ImageData(BaseModel):
     "/images",
     status_code=201,
     response_model=ImageCreated,
-    responses={200: {"model": ImageCreated, "description": "Kept before"}, **problems(409, 413, 415, 422, 507)},
+    responses={
+        200: {"model": ImageCreated, "description": "Kept before"},
+        **problems(409, 413, 415, 422, 507),
+    },
     openapi_extra=IMAGE_BODY,
 )
 async def create(
@@ -143,7 +146,10 @@ def content(
     "/images/content",
     status_code=204,
     response_class=Response,
-    responses={204: {"description": "Deleted; `isocenter restore` brings it back within the grace time"}, **problems()},
+    responses={
+        204: {"description": "Deleted; `isocenter restore` brings it back within the grace time"},
+        **problems(),
+    },
 )
 def delete(
     request: Request, access: Deleter, subject_id: SubjectId, image_id: ImageId, store: StoreName = None
@@ -153,4 +159,3 @@ def delete(
     record = services.retrieve.subject_image(access.store(store), subject_id, image_id)
     services.delete.delete([record], access.caller)
     return Response(status_code=204)
-

@@ -46,7 +46,12 @@ class MultipartReader:
     """Feeds each part to what `begin` returns for its headers; None passes the part over."""
 
     def __init__(
-        self, boundary: bytes, begin: Callable[[Headers], Part | None], *, most_parts: int, most_header_bytes: int
+        self,
+        boundary: bytes,
+        begin: Callable[[Headers], Part | None],
+        *,
+        most_parts: int,
+        most_header_bytes: int,
     ) -> None:
         self._begin = begin
         self._most_parts = most_parts
@@ -80,7 +85,9 @@ class MultipartReader:
         try:
             self._parser.write(chunk)
         except MultipartParseError as error:
-            raise BadRequest("the multipart body does not follow its boundary", code="bad-multipart") from error
+            raise BadRequest(
+                "the multipart body does not follow its boundary", code="bad-multipart"
+            ) from error
 
     def finish(self) -> None:
         """Raises BadRequest where the closing boundary is missing: the sender may have been cut off."""

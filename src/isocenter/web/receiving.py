@@ -19,7 +19,11 @@ from isocenter.web.upload import Base64Body, Gate, pump
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {
-    "schema": {"type": "object", "required": ["file"], "properties": {"file": {"type": "string", "format": "binary"}}}
+    "schema": {
+        "type": "object",
+        "required": ["file"],
+        "properties": {"file": {"type": "string", "format": "binary"}},
+    }
 }
 _BASE64 = {
     "schema": {
@@ -44,7 +48,11 @@ FILE_BODY = {
 IMAGE_BODY = {
     "requestBody": {
         "required": True,
-        "content": {"application/octet-stream": _BINARY, "application/json": _BASE64, "multipart/form-data": _FORM},
+        "content": {
+            "application/octet-stream": _BINARY,
+            "application/json": _BASE64,
+            "multipart/form-data": _FORM,
+        },
     }
 }
 
@@ -96,7 +104,6 @@ def _reader(
     encoding = request.headers.get("content-transfer-encoding", "").lower()
     if kind == "application/json" or encoding == "base64":
         body = Base64Body(intake.write, json=kind == "application/json")
-
 
         def finish() -> None:
             body.finish()

@@ -13,7 +13,9 @@ from isocenter.archive.retrieve import Content
 from isocenter.records import ImageRecord
 
 
-def content_response(request: Request, content: Content, media_type: str, headers: Mapping[str, str]) -> Response:
+def content_response(
+    request: Request, content: Content, media_type: str, headers: Mapping[str, str]
+) -> Response:
     """Stream content with its ETag and Repr-Digest (RFC 9530); 304 where the caller has it already."""
     etag = f'"{content.etag}"'
     sent = {"ETag": etag, "Cache-Control": "private, no-cache", **headers}
@@ -60,6 +62,10 @@ def _rejoined(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def json_response(
-    body: object, status: int = 200, *, media_type: str = "application/json", headers: Mapping[str, str] | None = None
+    body: object,
+    status: int = 200,
+    *,
+    media_type: str = "application/json",
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     return Response(orjson.dumps(body), status, headers, media_type=media_type)

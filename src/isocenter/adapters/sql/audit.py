@@ -43,5 +43,5 @@ class SqlAuditLog:
 
     def head(self) -> AuditHead | None:
         with self._database.reading() as connection:
-            row = connection.execute(select(head.c.audit, head.c.digest, head.c.seal)).one()
-        return AuditHead(*row) if row.audit else None
+            row = connection.execute(select(head.c.audit, head.c.digest, head.c.seal)).one_or_none()
+        return AuditHead(*row) if row is not None and row.audit else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from isocenter.records import AuditEntry, AuditHead, Event
 
 _EVENT = [column.name for column in events.columns]
 _ENTRY = [column.name for column in audit.columns]
+ALTERED = "altered"  # stands for a digest that no entry can have, so that verification stops there for good
 _HEAD = ["position", "event", "audit", "digest", "seal"]
 
 
@@ -24,7 +26,7 @@ class HeadLock:
     def __init__(self, database: Database, audit_key: bytes) -> None:
         self.database = database
         self.key = audit_key
-        chosen = select(*(head.c[name] for name in _HEAD[:4])).with_for_update()
+        chosen = select(*(head.c[name] for name in _HEAD)).with_for_update()
         self.lock = database.compiled(chosen)
         self.insert_events = database.compiled(insert(events), _EVENT)
         self.insert_entries = database.compiled(insert(audit), _ENTRY)
@@ -48,10 +50,16 @@ class Head:
         self.position: int = row[0]
         self._event: int = row[1]
         self._audit: int = row[2]
-        self._digest: str = row[3]
+        self._digest: str = row[3] if self._is_sealed(row[3], row[4]) else ALTERED
         self._queue: list[tuple[str, Sequence[tuple[Any, ...]]]] = []
         self._events: list[tuple[Any, ...]] = []
         self._entries: list[tuple[Any, ...]] = []
+
+    def _is_sealed(self, digest: str, seal: str) -> bool:
+        """Whether the head is the one we left. What is appended to an altered one must not make it whole again."""
+        if self._audit == 0:
+            return digest == "" and self._event == 0
+        return hmac.compare_digest(AuditHead.sealed(self._lock.key, self._audit, digest).seal, seal)
 
     def queue(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Have `save` run a compiled statement over these rows, before the events and entries."""

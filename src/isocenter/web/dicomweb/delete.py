@@ -34,7 +34,9 @@ def series(request: Request, access: Deleter, study: StudyUid, series: SeriesUid
     responses=_GONE,
     response_class=Response,
 )
-def instance(request: Request, access: Deleter, study: StudyUid, series: SeriesUid, instance: InstanceUid) -> Response:
+def instance(
+    request: Request, access: Deleter, study: StudyUid, series: SeriesUid, instance: InstanceUid
+) -> Response:
     """Delete an instance."""
     return _delete(request, access, study, series, instance)
 

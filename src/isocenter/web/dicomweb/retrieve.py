@@ -61,8 +61,12 @@ def series(request: Request, access: Reader, study: StudyUid, series: SeriesUid)
     return _many(request, access, ImageQuery(study_uid=study, series_uid=series))
 
 
-@router.get("/studies/{study}/series/{series}/instances/{instance}", responses=_INSTANCES, response_class=Response)
-def instance(request: Request, access: Reader, study: StudyUid, series: SeriesUid, instance: InstanceUid) -> Response:
+@router.get(
+    "/studies/{study}/series/{series}/instances/{instance}", responses=_INSTANCES, response_class=Response
+)
+def instance(
+    request: Request, access: Reader, study: StudyUid, series: SeriesUid, instance: InstanceUid
+) -> Response:
     """One instance: a multipart body of one part, or by Accept: application/dicom the file alone."""
     services: Services = request.app.state.services
     record = instance_of(request, access, study, series, instance)
@@ -93,7 +97,10 @@ def _records(request: Request, access: Access, query: ImageQuery) -> list[ImageR
     store = store_of(request, access)
     records = services.delete.matching(
         ImageQuery(
-            (store,), study_uid=query.study_uid, series_uid=query.series_uid, sop_instance_uids=query.sop_instance_uids
+            (store,),
+            study_uid=query.study_uid,
+            series_uid=query.series_uid,
+            sop_instance_uids=query.sop_instance_uids,
         )
     )
     if not records:
@@ -111,7 +118,9 @@ def _form(header: str | None) -> tuple[str, str | None]:
             return "multipart/related", syntax
         if member.type in (DICOM, "application/*"):
             return DICOM, syntax
-    raise NotAcceptable('instances come as multipart/related; type="application/dicom" or as application/dicom')
+    raise NotAcceptable(
+        'instances come as multipart/related; type="application/dicom" or as application/dicom'
+    )
 
 
 def _acceptable(syntax: str | None, record: ImageRecord) -> None:
@@ -165,7 +174,9 @@ def series_metadata(request: Request, access: Reader, study: StudyUid, series: S
 
 
 @router.get(
-    "/studies/{study}/series/{series}/instances/{instance}/metadata", responses=_METADATA, response_class=Response
+    "/studies/{study}/series/{series}/instances/{instance}/metadata",
+    responses=_METADATA,
+    response_class=Response,
 )
 def instance_metadata(
     request: Request, access: Reader, study: StudyUid, series: SeriesUid, instance: InstanceUid
@@ -234,7 +245,9 @@ def frames(
     study: StudyUid,
     series: SeriesUid,
     instance: InstanceUid,
-    frames: Annotated[str, Path(pattern=r"^[0-9]{1,9}(,[0-9]{1,9}){0,999}$", description="Numbers from 1, by comma.")],
+    frames: Annotated[
+        str, Path(pattern=r"^[0-9]{1,9}(,[0-9]{1,9}){0,999}$", description="Numbers from 1, by comma.")
+    ],
 ) -> Response:
     """Frames as stored: native little endian pixels, or one codestream each."""
     services: Services = request.app.state.services
@@ -257,7 +270,9 @@ def _pieces(request: Request, pieces: Iterator[bytes], kind: str) -> Response:
 
     def body() -> Iterator[bytes]:
         for piece in pieces:
-            yield f"--{boundary}\r\nContent-Type: {kind}\r\nContent-Length: {len(piece)}\r\n\r\n".encode("ascii")
+            yield f"--{boundary}\r\nContent-Type: {kind}\r\nContent-Length: {len(piece)}\r\n\r\n".encode(
+                "ascii"
+            )
             yield piece
             yield b"\r\n"
         yield f"--{boundary}--\r\n".encode("ascii")

@@ -25,12 +25,18 @@ _FOUND: dict[int | str, dict[str, Any]] = {
     **problems(406),
 }
 Limit = Annotated[int, Query(ge=1, le=1000, description="Results a page; the Link header leads to the next.")]
-After = Annotated[str | None, Query(max_length=200, description="Cursor of the next page, from the Link header.")]
+After = Annotated[
+    str | None, Query(max_length=200, description="Cursor of the next page, from the Link header.")
+]
 StudyKey = Annotated[str | None, Query(alias="StudyInstanceUID", pattern=r"^[0-9.]{1,64}$")]
 SeriesKey = Annotated[str | None, Query(alias="SeriesInstanceUID", pattern=r"^[0-9.]{1,64}$")]
 InstanceKey = Annotated[
     str | None,
-    Query(alias="SOPInstanceUID", pattern=r"^[0-9.]{1,64}(,[0-9.]{1,64}){0,499}$", description="One, or several by comma."),
+    Query(
+        alias="SOPInstanceUID",
+        pattern=r"^[0-9.]{1,64}(,[0-9.]{1,64}){0,499}$",
+        description="One, or several by comma.",
+    ),
 ]
 
 
@@ -81,7 +87,11 @@ def all_instances(
     after: After = None,
 ) -> Response:
     """Instances of all studies."""
-    return _instances(request, access, ImageQuery(None, None, None, study, series, _list(instance), limit=limit, after=after))
+    return _instances(
+        request,
+        access,
+        ImageQuery(None, None, None, study, series, _list(instance), limit=limit, after=after),
+    )
 
 
 @router.get("/studies/{study}/instances", responses=_FOUND, response_class=Response)
@@ -95,7 +105,11 @@ def instances_of_study(
     after: After = None,
 ) -> Response:
     """Instances of a study."""
-    return _instances(request, access, ImageQuery(None, None, None, study, series, _list(instance), limit=limit, after=after))
+    return _instances(
+        request,
+        access,
+        ImageQuery(None, None, None, study, series, _list(instance), limit=limit, after=after),
+    )
 
 
 @router.get("/studies/{study}/series/{series}/instances", responses=_FOUND, response_class=Response)
@@ -109,7 +123,11 @@ def instances_of_series(
     after: After = None,
 ) -> Response:
     """Instances of a series."""
-    return _instances(request, access, ImageQuery(None, None, None, study, series, _list(instance), limit=limit, after=after))
+    return _instances(
+        request,
+        access,
+        ImageQuery(None, None, None, study, series, _list(instance), limit=limit, after=after),
+    )
 
 
 def _list(uids: str | None) -> tuple[str, ...] | None:
@@ -167,7 +185,9 @@ def _level(found: LevelRecord, level: str, root: str) -> dict[str, Any]:
     url = f"{root}/studies/{found.study_uid}" + (f"/series/{found.series_uid}" if level == "series" else "")
     model: dict[str, Any] = {**found.attributes, "00081190": {"vr": "UR", "Value": [url]}}
     if level == "study":
-        model["00080061"] = {"vr": "CS", "Value": list(found.modalities)} if found.modalities else {"vr": "CS"}
+        model["00080061"] = (
+            {"vr": "CS", "Value": list(found.modalities)} if found.modalities else {"vr": "CS"}
+        )
         model["00201206"] = {"vr": "IS", "Value": [found.number_of_series]}
         model["00201208"] = {"vr": "IS", "Value": [found.number_of_instances]}
     else:

@@ -14,9 +14,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from isocenter.adapters.sql import migrate as migrate_module
 from isocenter.adapters.sql.database import Database
 from isocenter.adapters.sql.index import SqlIndex
-from isocenter.adapters.sql import migrate as migrate_module
 from isocenter.adapters.sql.migrate import migrate
 from isocenter.adapters.sql.tables import head, metadata
 from isocenter.errors import IsocenterError, Misconfigured
