@@ -8,13 +8,13 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from isocenter.settings import Settings
-from isocenter.testing.server import running_server
+from isocenter.testing.server import running
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_the_api_page_lists_every_route_with_its_scope(tmp_path: Path) -> None:
-    with running_server(tmp_path / "home") as server, urlopen(f"{server.url}/openapi.json") as answer:
+    with running(tmp_path / "home") as server, urlopen(f"{server.url}/openapi.json") as answer:
         paths = json.load(answer)["paths"]
     routes = {
         f"{method.upper()} {path}"

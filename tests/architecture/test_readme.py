@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from isocenter.testing.server import running_server
+from isocenter.testing.server import running
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"```sh\n(.*?)```", re.S)
@@ -27,7 +27,7 @@ def commands() -> list[tuple[str, str]]:
 def test_every_command_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
     found = commands()
     assert len(found) >= 10
-    with running_server(tmp_path / "isocenter-home", "--sample") as server:
+    with running(tmp_path / "isocenter-home", "--sample") as server:
         script = "set -e\n" + "".join(
             f"echo '@@{number}'\n{{ {command}; }} 2>&1\n" for number, (command, _) in enumerate(found)
         )

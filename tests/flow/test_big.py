@@ -11,7 +11,7 @@ from isocenter.adapters.blobs.folder import FolderBlobStore
 from isocenter.archive.retrieve import Retrieve
 from isocenter.archive.store import Caller, Placement, Store
 from isocenter.dicom import tag_path
-from isocenter.dicom.part10 import Limits
+from isocenter.dicom.elements import Limits
 from isocenter.pipeline.ingest import Ingest
 from isocenter.ports.platform import Platform
 from isocenter.testing.elements import EXPLICIT, description, identity, meta, native

@@ -40,10 +40,17 @@ class Caller:
     request_id: str | None = None
     address: str | None = None
 
-    def entry(self, action: str, outcome: str = "success", **more: object) -> AuditEntry:
-        return AuditEntry(
-            self.actor, action, outcome, now(), request_id=self.request_id, address=self.address, **more
-        )  # type: ignore[arg-type]
+    def entry(
+        self,
+        action: str,
+        outcome: str = "success",
+        *,
+        store: str | None = None,
+        image: str | None = None,
+        count: int = 1,
+    ) -> AuditEntry:
+        """An audit entry of what is done now."""
+        return AuditEntry(self.actor, action, outcome, now(), store, image, self.request_id, self.address, count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +141,7 @@ class Arrival:
         instance, header = facts.instance, facts.header
         if instance is None or header is None:
             if place.dicom_only:
-                raise NotAnImage(
-                    "this door takes DICOM only; POST /images takes other kinds", code="not-dicom"
-                )
+                raise NotAnImage("this door takes DICOM only; POST /images takes other kinds", code="not-dicom")
             return ImageRecord(
                 self.id, place.store, facts.kind, facts.media_type, place.subject_id or place.other_subject_id or "",
                 place.image_id or blob.sha256[:32], blob, now(),

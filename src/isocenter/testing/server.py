@@ -41,6 +41,7 @@ class Server:
     settings: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=lambda: free_port())
     process: subprocess.Popen[bytes] | None = None
+    options: tuple[str, ...] = ()  # of `isocenter serve`
 
     @property
     def url(self) -> str:
@@ -57,7 +58,7 @@ class Server:
         return ["/usr/bin/env", *variables, sys.executable, "-c", _VERB, *arguments]
 
     def start(self) -> Server:
-        command = self.command("serve", "--port", str(self.port))
+        command = self.command("serve", "--port", str(self.port), *self.options)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -150,9 +151,9 @@ class Server:
 
 
 @contextmanager
-def running(home: Path, **settings: str) -> Iterator[Server]:
+def running(home: Path, *options: str, **settings: str) -> Iterator[Server]:
     """A server for as long as the context lasts."""
-    server = Server(home, settings).start()
+    server = Server(home, settings, options=options).start()
     try:
         yield server
     finally:

@@ -9,7 +9,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
 from isocenter.errors import IsocenterError
-from isocenter.web.auth import Access, Scope, open_to_all, requires
+from isocenter.web.access import Access, open_to_all, requires
+from isocenter.web.auth import Scope
 from isocenter.web.errors import answer, only_problems, problems
 from isocenter.web.sending import json_response
 from isocenter.web.services import Services
@@ -63,9 +64,7 @@ def ready(request: Request) -> Response:
     return json_response({"status": "ok"})
 
 
-@router.get(
-    "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **problems()}
-)
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **problems()})
 def metrics(request: Request, access: Admin) -> Response:
     """Prometheus metrics; labels are route templates and statuses, never values."""
     return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)

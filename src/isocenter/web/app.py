@@ -20,9 +20,7 @@ from isocenter.web.upload import Gate
 _THREADS_BESIDES_UPLOADS = 40
 
 
-def create_app(
-    services: Services, *, hosts: tuple[str, ...] = (), cors_origins: tuple[str, ...] = ()
-) -> FastAPI:
+def create_app(services: Services, *, hosts: tuple[str, ...] = (), cors_origins: tuple[str, ...] = ()) -> FastAPI:
     """The application over open services, which it closes at its end.
 
     `hosts` are the names the server may be called by, empty for any.

@@ -9,7 +9,8 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.routing import RouteContext, iter_route_contexts
 
-from isocenter.web.auth import Anyone, Scope, open_to_all
+from isocenter.web.access import open_to_all
+from isocenter.web.auth import Anyone, Scope
 from isocenter.web.errors import Problem
 from isocenter.web.sending import json_response
 

@@ -65,9 +65,7 @@ class Problem(BaseModel):
     title: str = Field(description="What kind of error it is.")
     status: int = Field(description="The HTTP status again.")
     code: str = Field(description="A stable slug for programs.")
-    detail: str = Field(
-        description="What is wrong and what to do, for people. Names keywords, never contents."
-    )
+    detail: str = Field(description="What is wrong and what to do, for people. Names keywords, never contents.")
     request_id: str | None = Field(None, description="Name this when you ask for help.")
 
 
@@ -131,9 +129,7 @@ def install(app: FastAPI) -> None:
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        wrong = [
-            ".".join(str(part) for part in e["loc"]) + ": " + _reason(e["type"]) for e in error.errors()[:10]
-        ]
+        wrong = [".".join(str(part) for part in e["loc"]) + ": " + _reason(e["type"]) for e in error.errors()[:10]]
         return answer(request, 400, "bad-parameter", "; ".join(wrong) or "a parameter is wrong")
 
     async def http(request: Request, error: Exception) -> Response:

@@ -13,7 +13,7 @@ from isocenter.dicom import tag_path
 from isocenter.dicom.dictionary import keyword_of
 from isocenter.errors import BadRequest, NotAcceptable
 from isocenter.records import ImageRecord
-from isocenter.web.auth import Access, Deleter, Reader, Writer
+from isocenter.web.access import Access, Deleter, Reader, Writer
 from isocenter.web.errors import problems
 from isocenter.web.negotiation import prefers
 from isocenter.web.receiving import FILE_BODY, kept, receive_one
@@ -54,9 +54,7 @@ class AttributeValue(BaseModel):
     tag: str
     keyword: str
     vr: str
-    value: Any = Field(
-        None, description="The plain value; a list where there are several; null for bulk data."
-    )
+    value: Any = Field(None, description="The plain value; a list where there are several; null for bulk data.")
     attribute: dict[str, Any] = Field(description="The same in the DICOM JSON model (PS3.18 F.2).")
 
 
@@ -102,9 +100,7 @@ def read(
     file_id: FileId,
     dicom_tag: Annotated[
         str | None,
-        Query(
-            max_length=500, description="(gggg,eeee), ggggeeee or Keyword; dotted to go through sequences."
-        ),
+        Query(max_length=500, description="(gggg,eeee), ggggeeee or Keyword; dotted to go through sequences."),
     ] = None,
 ) -> Response:
     """The file byte for byte; with `dicom_tag` one of its attributes."""
@@ -125,9 +121,7 @@ def _attribute(request: Request, access: Access, record: ImageRecord, dicom_tag:
     access.note("read.attribute", record=record)
     name = f"{path.tag:08X}"
     value = plain_value(found)
-    accepted = prefers(
-        request.headers.get("accept"), ("application/json", "application/dicom+json", "text/plain")
-    )
+    accepted = prefers(request.headers.get("accept"), ("application/json", "application/dicom+json", "text/plain"))
     if accepted is None:
         raise NotAcceptable("an attribute comes as application/json, application/dicom+json or text/plain")
     if accepted == "text/plain":

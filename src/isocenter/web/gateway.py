@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from isocenter.archive.store import Placement
 from isocenter.errors import LimitExceeded, NotAcceptable
 from isocenter.records import ImageQuery
-from isocenter.web.auth import Deleter, Reader, Writer
+from isocenter.web.access import Deleter, Reader, Writer
 from isocenter.web.errors import problems
 from isocenter.web.negotiation import prefers
 from isocenter.web.receiving import IMAGE_BODY, described, kept, receive_one
@@ -25,9 +25,7 @@ _MOST_JSON = 64 << 20  # a larger image is not worth holding as base64; it comes
 # Text without control characters and what turns its direction about, and not blank.
 _NO = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
 _TEXT = rf"^[^{_NO}]*[^{_NO}\s][^{_NO}]*$"
-SubjectId = Annotated[
-    str, Query(min_length=1, max_length=256, pattern=_TEXT, description="Whom the image is of.")
-]
+SubjectId = Annotated[str, Query(min_length=1, max_length=256, pattern=_TEXT, description="Whom the image is of.")]
 ImageId = Annotated[
     str, Query(min_length=1, max_length=256, pattern=_TEXT, description="Which of the subject's images.")
 ]

@@ -112,14 +112,10 @@ class IssuerKeys:
             return self._jwks_url
         found = self._fetch(f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
         if not isinstance(found, dict) or found.get("issuer") != self._issuer:
-            raise BackendUnavailable(
-                "the issuer's configuration names another issuer", code="issuer-mismatch"
-            )
+            raise BackendUnavailable("the issuer's configuration names another issuer", code="issuer-mismatch")
         url = found.get("jwks_uri")
         if not isinstance(url, str) or not allowed_address(url):
-            raise BackendUnavailable(
-                "the issuer's configuration has no usable jwks_uri", code="issuer-mismatch"
-            )
+            raise BackendUnavailable("the issuer's configuration has no usable jwks_uri", code="issuer-mismatch")
         return url
 
     def _select(self, kid: str | None, algorithm: str) -> list[jwt.PyJWK]:
@@ -139,11 +135,7 @@ def _key(found: dict[str, Any], algorithm: str) -> jwt.PyJWK | None:
     """The key made ready, None where it is not one for checking signatures of this algorithm (RFC 7517 4)."""
     kind = "OKP" if algorithm == "EdDSA" else "EC" if algorithm.startswith("ES") else "RSA"
     operations = found.get("key_ops", ["verify"])
-    if (
-        found.get("kty") != kind
-        or found.get("use", "sig") != "sig"
-        or found.get("alg", algorithm) != algorithm
-    ):
+    if found.get("kty") != kind or found.get("use", "sig") != "sig" or found.get("alg", algorithm) != algorithm:
         return None
     if not isinstance(operations, list) or "verify" not in operations:
         return None
@@ -193,9 +185,7 @@ def fetch_json(url: str) -> Any:
             while chunk := answer.read1(64 << 10):
                 data += chunk
                 if len(data) > _MOST_BYTES or time.monotonic() > deadline:
-                    raise BackendUnavailable(
-                        "the issuer's answer is too long or too slow", code="issuer-unavailable"
-                    )
+                    raise BackendUnavailable("the issuer's answer is too long or too slow", code="issuer-unavailable")
         return json.loads(data)
     except urllib.error.HTTPError as error:
         error.close()

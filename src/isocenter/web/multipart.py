@@ -85,9 +85,7 @@ class MultipartReader:
         try:
             self._parser.write(chunk)
         except MultipartParseError as error:
-            raise BadRequest(
-                "the multipart body does not follow its boundary", code="bad-multipart"
-            ) from error
+            raise BadRequest("the multipart body does not follow its boundary", code="bad-multipart") from error
 
     def finish(self) -> None:
         """Raises BadRequest where the closing boundary is missing: the sender may have been cut off."""

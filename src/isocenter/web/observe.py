@@ -47,12 +47,8 @@ class Metrics:
             ("route", "method"),
             registry=self.registry,
         )
-        self.in_progress = Gauge(
-            "isocenter_requests_in_progress", "Requests under way.", registry=self.registry
-        )
-        self.stored = Counter(
-            "isocenter_images", "Images sent in, by outcome.", ("outcome",), registry=self.registry
-        )
+        self.in_progress = Gauge("isocenter_requests_in_progress", "Requests under way.", registry=self.registry)
+        self.stored = Counter("isocenter_images", "Images sent in, by outcome.", ("outcome",), registry=self.registry)
 
 
 class Observe:
@@ -90,9 +86,7 @@ class Observe:
             log.error("unexpected fault", route=template_of(scope), request_id=request_id, **_trace(error))
             if status:  # the answer has begun: only a broken connection says that it is not whole
                 raise AnswerCutOffError("an answer was cut off") from None
-            await refuse(
-                watched, 500, "internal", "an unexpected fault, which is logged under request_id", request_id
-            )
+            await refuse(watched, 500, "internal", "an unexpected fault, which is logged under request_id", request_id)
         finally:
             self._metrics.in_progress.dec()
             self._told(scope, status or 499, time.perf_counter() - started, request_id)
@@ -136,9 +130,7 @@ class RouteTable:
         self._all = [(each.path_regex, frozenset(each.methods or ())) for each in contexts]
         self._by_route: dict[int, list[tuple[re.Pattern[str], str]]] = {}
         for each in contexts:
-            self._by_route.setdefault(id(each.original_route), []).append(
-                (each.path_regex, str(each.path_format))
-            )
+            self._by_route.setdefault(id(each.original_route), []).append((each.path_regex, str(each.path_format)))
 
     @classmethod
     def of(cls, scope: Scope) -> RouteTable:

@@ -79,9 +79,7 @@ class TokenAuthenticator:
             except jwt.ExpiredSignatureError:
                 raise Unauthenticated("the access token has expired") from None
             except (jwt.InvalidIssuerError, jwt.InvalidAudienceError):
-                raise Unauthenticated(
-                    "the access token is from another issuer or for another audience"
-                ) from None
+                raise Unauthenticated("the access token is from another issuer or for another audience") from None
             except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
                 break
         raise Unauthenticated("the access token is not valid")
@@ -90,9 +88,7 @@ class TokenAuthenticator:
         found: set[str] = set()
         for name in ("scope", "scp"):
             stated = claims.get(name)
-            words = (
-                stated.split(" ") if isinstance(stated, str) else stated if isinstance(stated, list) else []
-            )
+            words = stated.split(" ") if isinstance(stated, str) else stated if isinstance(stated, list) else []
             for word in words:
                 if isinstance(word, str) and word.startswith(self._prefix):
                     grant = word.removeprefix(self._prefix)

@@ -12,7 +12,7 @@ from isocenter.archive.store import Placement
 from isocenter.errors import BadRequest
 from isocenter.pipeline.ingest import Batch, Intake
 from isocenter.records import ImageRecord, Receipt
-from isocenter.web.auth import Access
+from isocenter.web.access import Access
 from isocenter.web.multipart import Headers, MultipartReader, Part, boundary_of, media_type
 from isocenter.web.services import Services
 from isocenter.web.upload import Base64Body, Gate, pump
@@ -42,9 +42,7 @@ _BASE64 = {
     "example": {"data": "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"},
 }
 # What OpenAPI says of bodies that are read as they come.
-FILE_BODY = {
-    "requestBody": {"required": True, "content": {"multipart/form-data": _FORM, "application/dicom": _BINARY}}
-}
+FILE_BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": _FORM, "application/dicom": _BINARY}}}
 IMAGE_BODY = {
     "requestBody": {
         "required": True,
@@ -76,9 +74,7 @@ async def receive_one(request: Request, access: Access, placement: Placement) ->
     return receipts[0]
 
 
-def finished(
-    feed: Callable[[bytes], None], last: bytes, finish: Callable[[], None], batch: Batch
-) -> list[Receipt]:
+def finished(feed: Callable[[bytes], None], last: bytes, finish: Callable[[], None], batch: Batch) -> list[Receipt]:
     """The end of an upload, in one call for a thread: its last piece, its end, and the commit."""
     if last:
         feed(last)

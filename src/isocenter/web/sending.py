@@ -13,9 +13,7 @@ from isocenter.archive.retrieve import Content
 from isocenter.records import ImageRecord
 
 
-def content_response(
-    request: Request, content: Content, media_type: str, headers: Mapping[str, str]
-) -> Response:
+def content_response(request: Request, content: Content, media_type: str, headers: Mapping[str, str]) -> Response:
     """Stream content with its ETag and Repr-Digest (RFC 9530); 304 where the caller has it already."""
     etag = f'"{content.etag}"'
     sent = {"ETag": etag, "Cache-Control": "private, no-cache", **headers}

@@ -27,9 +27,7 @@ ROWS = 60
 
 
 def entry(number: int = 0, outcome: str = "success") -> AuditEntry:
-    return Caller(f"key:{number}", f"r{number}", "127.0.0.1").entry(
-        "read", outcome, store="raw", image=f"i{number}"
-    )
+    return Caller(f"key:{number}", f"r{number}", "127.0.0.1").entry("read", outcome, store="raw", image=f"i{number}")
 
 
 class Flaky:

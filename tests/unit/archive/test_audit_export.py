@@ -50,9 +50,7 @@ def coding(value: dict[str, Any]) -> None:
 def test_an_entry_is_a_fhir_r4_audit_event(entry: AuditEntry) -> None:
     found = json.loads(json.dumps(fhir_audit_event(entry)))
     required = {"resourceType", "type", "recorded", "agent", "source"}
-    assert (
-        required <= set(found) <= required | {"id", "subtype", "action", "outcome", "outcomeDesc", "entity"}
-    )
+    assert required <= set(found) <= required | {"id", "subtype", "action", "outcome", "outcomeDesc", "entity"}
     assert found["resourceType"] == "AuditEvent"
     assert re.fullmatch(r"[A-Za-z0-9.-]{1,64}", found["id"])
     for each in (found["type"], *found["subtype"]):
@@ -113,15 +111,11 @@ def test_an_entry_is_a_dicom_audit_message(entry: AuditEntry) -> None:
     asking = [each for each in message.iter("ActiveParticipant") if each.get("UserIsRequestor") == "true"]
     assert len(asking) == 1
     for each in message.iter("ActiveParticipant"):
-        attributes(
-            each, {"UserID", "UserIsRequestor"}, {"NetworkAccessPointID", "NetworkAccessPointTypeCode"}
-        )
+        attributes(each, {"UserID", "UserIsRequestor"}, {"NetworkAccessPointID", "NetworkAccessPointTypeCode"})
         for role in each.iter("RoleIDCode"):
             coded(role)
     for each in message.iter("ParticipantObjectIdentification"):
-        attributes(
-            each, {"ParticipantObjectID", "ParticipantObjectTypeCode", "ParticipantObjectTypeCodeRole"}
-        )
+        attributes(each, {"ParticipantObjectID", "ParticipantObjectTypeCode", "ParticipantObjectTypeCodeRole"})
         assert 1 <= int(each.attrib["ParticipantObjectTypeCodeRole"]) <= 26
         assert each[0].tag == "ParticipantObjectIDTypeCode"
         assert each[1].tag == "ParticipantObjectName"

@@ -14,7 +14,7 @@ from isocenter.adapters.blobs.folder import FolderBlobStore
 from isocenter.archive.check import Check, purge_missing
 from isocenter.archive.retrieve import Retrieve
 from isocenter.archive.store import Caller, Placement, Store
-from isocenter.dicom.part10 import Limits
+from isocenter.dicom.elements import Limits
 from isocenter.errors import Corrupted
 from isocenter.pipeline.ingest import Ingest
 from isocenter.ports.platform import Platform

@@ -27,9 +27,7 @@ class SlowIndex(FaultyIndex):
         self.sizes: list[int] = []
         self._bad = bad
 
-    def commit(
-        self, new: Sequence[tuple[NewImage, AuditEntry]], *, keep_versions: bool = False
-    ) -> Sequence[Committed]:
+    def commit(self, new: Sequence[tuple[NewImage, AuditEntry]], *, keep_versions: bool = False) -> Sequence[Committed]:
         self.sizes.append(len(new))
         if len(self.sizes) == 1:
             self.go.wait(10)
@@ -93,9 +91,7 @@ def test_an_index_that_does_not_answer_fails_all_who_shared_it_and_nobody_after(
 
 def test_a_bug_of_the_index_reaches_every_caller_and_leaves_the_group_usable(make_platform: Make) -> None:
     platform = make_platform()
-    group = GroupCommit(
-        FaultyIndex(platform.index, Plan(("commit", 1), error=lambda: ZeroDivisionError("bug")))
-    )
+    group = GroupCommit(FaultyIndex(platform.index, Plan(("commit", 1), error=lambda: ZeroDivisionError("bug"))))
     with pytest.raises(ZeroDivisionError):
         group.commit([(new_image(), new_entry())])
     assert len(group.commit([(new_image(), new_entry())])) == 1

@@ -11,7 +11,7 @@ from isocenter.adapters.blobs.folder import FolderBlobStore
 from isocenter.adapters.memory.blobs import MemoryBlobStore
 from isocenter.archive.check import Check
 from isocenter.archive.store import Caller, Placement, Store
-from isocenter.dicom.part10 import Limits
+from isocenter.dicom.elements import Limits
 from isocenter.errors import Conflict, IsocenterError, Unavailable
 from isocenter.pipeline.ingest import Ingest
 from isocenter.ports.blob_store import BlobStore
@@ -25,9 +25,7 @@ Make = Callable[..., Platform]
 RAW = Placement("raw")
 
 
-def store(
-    platform: Platform, *files: bytes, place: Placement = RAW, keep_versions: bool = False
-) -> list[Receipt]:
+def store(platform: Platform, *files: bytes, place: Placement = RAW, keep_versions: bool = False) -> list[Receipt]:
     batch = Ingest(Store(platform, Limits(), keep_versions=keep_versions)).batch(Caller())
     for number, data in enumerate(files):
         intake = batch.begin(str(number), place)

@@ -39,7 +39,8 @@ def test_a_path_goes_through_sequences(text: str, item: int) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", ".", "..", "PatientNames", "patientname", "0010001", "(0010,001)", "0010 0010 0010", "PatientName.",
+        "", ".", "..", "PatientNames", "patientname", "0010001", "(0010,001)", "0010 0010 0010",
+        "PatientName.",
         "A[B]", "PatientName[x]",
         "'; DROP TABLE", "<script>", "0010\n0010", "\uff100100010", "x" * 500,
         ".".join(["ReferencedImageSequence"] * 30),

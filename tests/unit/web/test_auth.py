@@ -13,10 +13,9 @@ from isocenter.archive.audit import ReadTrail
 from isocenter.archive.store import Caller
 from isocenter.errors import Forbidden, NotFound, Unauthenticated
 from isocenter.records import ApiKey, AuditEntry, now
+from isocenter.web.access import Access, Hidden
 from isocenter.web.auth import (
-    Access,
     FirstOf,
-    Hidden,
     KeyAuthenticator,
     Policy,
     Principal,

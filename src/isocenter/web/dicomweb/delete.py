@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from isocenter.errors import NotFound
 from isocenter.records import ImageQuery
-from isocenter.web.auth import Access, Deleter
+from isocenter.web.access import Access, Deleter
 from isocenter.web.dicomweb.resources import InstanceUid, SeriesUid, StudyUid, store_of
 from isocenter.web.errors import problems
 from isocenter.web.services import Services
@@ -34,9 +34,7 @@ def series(request: Request, access: Deleter, study: StudyUid, series: SeriesUid
     responses=_GONE,
     response_class=Response,
 )
-def instance(
-    request: Request, access: Deleter, study: StudyUid, series: SeriesUid, instance: InstanceUid
-) -> Response:
+def instance(request: Request, access: Deleter, study: StudyUid, series: SeriesUid, instance: InstanceUid) -> Response:
     """Delete an instance."""
     return _delete(request, access, study, series, instance)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Path, Request
 
 from isocenter.records import ImageQuery, ImageRecord
-from isocenter.web.auth import Access
+from isocenter.web.access import Access
 from isocenter.web.services import Services
 
 _UID = r"^[0-9.]{1,64}$"

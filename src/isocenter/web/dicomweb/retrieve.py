@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 from isocenter.archive.retrieve import Content
 from isocenter.errors import NotAcceptable, NotFound
 from isocenter.records import ImageQuery, ImageRecord
-from isocenter.web.auth import Access, Reader
+from isocenter.web.access import Access, Reader
 from isocenter.web.dicomweb.resources import (
     DICOM,
     DICOM_JSON,
@@ -61,12 +61,8 @@ def series(request: Request, access: Reader, study: StudyUid, series: SeriesUid)
     return _many(request, access, ImageQuery(study_uid=study, series_uid=series))
 
 
-@router.get(
-    "/studies/{study}/series/{series}/instances/{instance}", responses=_INSTANCES, response_class=Response
-)
-def instance(
-    request: Request, access: Reader, study: StudyUid, series: SeriesUid, instance: InstanceUid
-) -> Response:
+@router.get("/studies/{study}/series/{series}/instances/{instance}", responses=_INSTANCES, response_class=Response)
+def instance(request: Request, access: Reader, study: StudyUid, series: SeriesUid, instance: InstanceUid) -> Response:
     """One instance: a multipart body of one part, or by Accept: application/dicom the file alone."""
     services: Services = request.app.state.services
     record = instance_of(request, access, study, series, instance)
@@ -118,9 +114,7 @@ def _form(header: str | None) -> tuple[str, str | None]:
             return "multipart/related", syntax
         if member.type in (DICOM, "application/*"):
             return DICOM, syntax
-    raise NotAcceptable(
-        'instances come as multipart/related; type="application/dicom" or as application/dicom'
-    )
+    raise NotAcceptable('instances come as multipart/related; type="application/dicom" or as application/dicom')
 
 
 def _acceptable(syntax: str | None, record: ImageRecord) -> None:
@@ -245,9 +239,7 @@ def frames(
     study: StudyUid,
     series: SeriesUid,
     instance: InstanceUid,
-    frames: Annotated[
-        str, Path(pattern=r"^[0-9]{1,9}(,[0-9]{1,9}){0,999}$", description="Numbers from 1, by comma.")
-    ],
+    frames: Annotated[str, Path(pattern=r"^[0-9]{1,9}(,[0-9]{1,9}){0,999}$", description="Numbers from 1, by comma.")],
 ) -> Response:
     """Frames as stored: native little endian pixels, or one codestream each."""
     services: Services = request.app.state.services
@@ -270,9 +262,7 @@ def _pieces(request: Request, pieces: Iterator[bytes], kind: str) -> Response:
 
     def body() -> Iterator[bytes]:
         for piece in pieces:
-            yield f"--{boundary}\r\nContent-Type: {kind}\r\nContent-Length: {len(piece)}\r\n\r\n".encode(
-                "ascii"
-            )
+            yield f"--{boundary}\r\nContent-Type: {kind}\r\nContent-Length: {len(piece)}\r\n\r\n".encode("ascii")
             yield piece
             yield b"\r\n"
         yield f"--{boundary}--\r\n".encode("ascii")

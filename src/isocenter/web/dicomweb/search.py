@@ -11,7 +11,7 @@ from isocenter.dicom.attributes import of_level
 from isocenter.dicom.dictionary import tag_of
 from isocenter.errors import BadRequest, NotAcceptable
 from isocenter.records import ImageQuery, ImageRecord, Kind, LevelRecord
-from isocenter.web.auth import Access, Reader
+from isocenter.web.access import Access, Reader
 from isocenter.web.dicomweb.resources import DICOM_JSON, SeriesUid, StudyUid, address, root_of, store_of
 from isocenter.web.errors import problems
 from isocenter.web.negotiation import prefers
@@ -25,9 +25,7 @@ _FOUND: dict[int | str, dict[str, Any]] = {
     **problems(406),
 }
 Limit = Annotated[int, Query(ge=1, le=1000, description="Results a page; the Link header leads to the next.")]
-After = Annotated[
-    str | None, Query(max_length=200, description="Cursor of the next page, from the Link header.")
-]
+After = Annotated[str | None, Query(max_length=200, description="Cursor of the next page, from the Link header.")]
 StudyKey = Annotated[str | None, Query(alias="StudyInstanceUID", pattern=r"^[0-9.]{1,64}$")]
 SeriesKey = Annotated[str | None, Query(alias="SeriesInstanceUID", pattern=r"^[0-9.]{1,64}$")]
 InstanceKey = Annotated[
@@ -185,9 +183,7 @@ def _level(found: LevelRecord, level: str, root: str) -> dict[str, Any]:
     url = f"{root}/studies/{found.study_uid}" + (f"/series/{found.series_uid}" if level == "series" else "")
     model: dict[str, Any] = {**found.attributes, "00081190": {"vr": "UR", "Value": [url]}}
     if level == "study":
-        model["00080061"] = (
-            {"vr": "CS", "Value": list(found.modalities)} if found.modalities else {"vr": "CS"}
-        )
+        model["00080061"] = {"vr": "CS", "Value": list(found.modalities)} if found.modalities else {"vr": "CS"}
         model["00201206"] = {"vr": "IS", "Value": [found.number_of_series]}
         model["00201208"] = {"vr": "IS", "Value": [found.number_of_instances]}
     else:

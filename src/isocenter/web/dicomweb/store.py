@@ -12,7 +12,7 @@ from isocenter.archive.store import Placement
 from isocenter.errors import BadRequest, NotAcceptable, NotAnImage, Unavailable, UnsupportedMediaType
 from isocenter.pipeline.ingest import Batch
 from isocenter.records import Receipt
-from isocenter.web.auth import Access, Writer
+from isocenter.web.access import Access, Writer
 from isocenter.web.dicomweb.resources import DICOM, DICOM_JSON, StudyUid, address, root_of, store_of
 from isocenter.web.errors import answer_error, problems
 from isocenter.web.multipart import Headers, MultipartReader, Part, boundary_of, media_type
@@ -113,9 +113,7 @@ def _reader(request: Request, services: Services, parts: _Parts) -> MultipartRea
     if parameters.get("type", DICOM).lower() != DICOM:
         raise UnsupportedMediaType(f'multipart/related must have type="{DICOM}"')
     limits = services.limits
-    return MultipartReader(
-        boundary, parts.begin, most_parts=limits.parts, most_header_bytes=limits.part_header_bytes
-    )
+    return MultipartReader(boundary, parts.begin, most_parts=limits.parts, most_header_bytes=limits.part_header_bytes)
 
 
 def _answer(request: Request, receipts: list[Receipt]) -> Response:
