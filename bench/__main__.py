@@ -26,9 +26,7 @@ def main() -> None:
     for turn in range(chosen.rounds):
         for kind in kinds if turn % 2 == 0 else reversed(kinds):
             figures += _turn(kind, turn, chosen.count, chosen.only)
-    machine = (
-        f"{platform.machine()}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
-    )
+    machine = f"{platform.machine()}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
     day = time.strftime("%Y-%m-%d")
     write(DOCS, figures, machine=machine, day=day, rounds=chosen.rounds)
     print(json.dumps([f.__dict__ for f in figures], indent=1))

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pydicom import dcmread
+from pydicom.uid import UID
 
 from isocenter.testing.instances import ct_slice
 
-_UID = b"1.2.826.0.1.3680043.10.543.0000000000.0000000000.0000000000"
 _TEXTS = {
     0x00080070: "LO", 0x00080080: "LO", 0x00080081: "ST", 0x00080090: "PN", 0x00081010: "SH", 0x00081030: "LO",
     0x0008103E: "LO", 0x00081040: "LO", 0x00081048: "PN", 0x00081050: "PN", 0x00081060: "PN", 0x00081070: "PN",
@@ -26,6 +26,11 @@ _NUMBERS = {
 }  # fmt: skip
 
 
+def _uid(run: int, place: int, value: int) -> str:
+    """A UID of fixed length, without leading zeros."""
+    return f"1.2.826.0.1.3680043.10.543.{10**9 + run}.{10**9 + place}.{10**9 + value}"
+
+
 @dataclass(frozen=True)
 class Template:
     """A file whose three UIDs stand at known places, so that a new instance costs the client next to nothing."""
@@ -36,19 +41,17 @@ class Template:
     def instance(self, run: int, study: int, number: int) -> bytes:
         """The file as another instance; UIDs keep their length."""
         data = self.data
-        for place, value in ((b"0000000001", study), (b"0000000002", study), (b"0000000003", number)):
-            uid = b"1.2.826.0.1.3680043.10.543.%010d.%s.%010d" % (1, place, 0)
-            data = data.replace(
-                uid, b"1.2.826.0.1.3680043.10.543.%010d.%s.%010d" % (10**9 + run, place, value)
-            )
+        for place, value in ((1, study), (2, study), (3, number)):
+            uid = _uid(0, place, 0).encode()
+            data = data.replace(uid, _uid(run, place, value).encode())
         return data
 
 
 def _template(rows: int, frames: int = 1) -> Template:
-    uids = [f"1.2.826.0.1.3680043.10.543.0000000001.000000000{n}.0000000000" for n in (1, 2, 3)]
+    uids = [_uid(0, place, 0) for place in (1, 2, 3)]
     data_set = dcmread(io.BytesIO(ct_slice(size=max(64, rows) if frames == 1 else 64)))
     data_set.StudyInstanceUID, data_set.SeriesInstanceUID, data_set.SOPInstanceUID = uids
-    data_set.file_meta.MediaStorageSOPInstanceUID = uids[2]
+    data_set.file_meta.MediaStorageSOPInstanceUID = UID(uids[2])
     for tag, vr in _TEXTS.items():
         data_set.add_new(tag, vr, "Benchmark^Phantom" if vr == "PN" else "benchmark phantom")
     for tag, vr in _NUMBERS.items():
@@ -91,7 +94,7 @@ class MultiFrame:
 def multi_frame(run: int, frames: int = 1200) -> MultiFrame:
     """The header of the template with Number of Frames, and a Pixel Data element of the right length."""
     data_set = dcmread(io.BytesIO(_template(512).instance(run, 1, 1)))
-    data_set.SOPClassUID = data_set.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7.3"
+    data_set.SOPClassUID = data_set.file_meta.MediaStorageSOPClassUID = UID("1.2.840.10008.5.1.4.1.1.7.3")
     data_set.Modality = "OT"
     data_set.NumberOfFrames = frames
     data_set.PixelData = b""

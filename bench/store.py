@@ -34,9 +34,7 @@ class Figures:
     peak_growth_mb: float
 
 
-def store_many(
-    server: Server, work: str, run: int, count: int, *, clients: int, per_request: int = 1
-) -> Figures:
+def store_many(server: Server, work: str, run: int, count: int, *, clients: int, per_request: int = 1) -> Figures:
     template = corpus.tiny() if work == "tiny" else corpus.ct()
     before, memory = server.cpu_seconds(), server.memory("VmHWM")
     share = count // clients
@@ -64,14 +62,10 @@ def store_many(
     )  # fmt: skip
 
 
-def _client(
-    port: int, root: str, template: corpus.Template, run: int, first: int, count: int, per: int
-) -> None:
+def _client(port: int, root: str, template: corpus.Template, run: int, first: int, count: int, per: int) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     for start in range(first, first + count, per):
-        parts = [
-            template.instance(run, start // 100, n) for n in range(start, min(start + per, first + count))
-        ]
+        parts = [template.instance(run, start // 100, n) for n in range(start, min(start + per, first + count))]
         body = _HEAD + (b"\r\n" + _HEAD).join(parts) + _TAIL
         connection.request("POST", f"{root}/studies", body, _HEADERS)
         answer = connection.getresponse()

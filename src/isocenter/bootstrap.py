@@ -65,9 +65,7 @@ def open_backends(settings: Settings) -> Backends:
     else:
         # Machines that share a database share the key; whoever comes first makes it.
         audit_key = secrets.create(AUDIT_KEY, token_bytes(32))
-    sandbox = ProcessSandbox(
-        settings.decode_workers, settings.decode_memory_bytes, preload=("isocenter.render.frame",)
-    )
+    sandbox = ProcessSandbox(settings.decode_workers, settings.decode_memory_bytes, preload=("isocenter.render.frame",))
     platform = Platform(
         blobs=_blobs(settings),
         index=SqlIndex(database, audit_key),
@@ -95,9 +93,7 @@ def _blobs(settings: Settings) -> BlobStore:
         return FolderBlobStore(Path(url))
     from isocenter.adapters.blobs.objects import ObjectBlobStore  # obstore is loaded only where it serves
 
-    return ObjectBlobStore(
-        url, {name: value.get_secret_value() for name, value in settings.blobs_options.items()}
-    )
+    return ObjectBlobStore(url, {name: value.get_secret_value() for name, value in settings.blobs_options.items()})
 
 
 def ingest_of(settings: Settings, platform: Platform) -> Ingest:

@@ -242,9 +242,7 @@ class AuditHead:
 
     @classmethod
     def sealed(cls, key: bytes, sequence: int, digest: str) -> AuditHead:
-        return cls(
-            sequence, digest, hmac.new(key, b"head:%d:%s" % (sequence, digest.encode()), "sha256").hexdigest()
-        )
+        return cls(sequence, digest, hmac.new(key, b"head:%d:%s" % (sequence, digest.encode()), "sha256").hexdigest())
 
 
 @dataclass(frozen=True, slots=True)

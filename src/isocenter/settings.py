@@ -30,9 +30,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on; off loopback only with authentication.")
     port: int = Field(8042, ge=0, le=65535, description="Port to listen on; 0 takes any that is free.")
     workers: int = Field(1, ge=1, le=64, description="Server processes.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe line logged."
-    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
 
     database_url: SecretStr | None = Field(
         None, description="sqlite:///FILE or postgresql+psycopg://...; SQLite in `home` without it."
@@ -48,9 +46,7 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Options of the object store as obstore names them (endpoint, region, keys).",
     )
-    stores: tuple[str, ...] = Field(
-        ("raw", "deidentified"), description="Named archives; the first is the default."
-    )
+    stores: tuple[str, ...] = Field(("raw", "deidentified"), description="Named archives; the first is the default.")
     deidentified_stores: tuple[str, ...] = Field(
         ("deidentified",),
         description="Stores that hold no identity; reading any other takes the scope identified:read besides.",
@@ -63,19 +59,13 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(8 << 30, gt=0, description="Largest request body.")
     max_parts: int = Field(10_000, gt=0, description="Most parts in one multipart request.")
     max_part_header_bytes: int = Field(8 << 10, gt=0, description="Longest header block of a part.")
-    max_concurrent_uploads: int = Field(
-        32, gt=0, description="Uploads at a time in one process; more answer 429."
-    )
+    max_concurrent_uploads: int = Field(32, gt=0, description="Uploads at a time in one process; more answer 429.")
     max_depth: int = Field(16, gt=0, le=64, description="Deepest nesting of sequences.")
     max_elements: int = Field(300_000, gt=0, description="Most elements in a Data Set.")
     max_header_bytes: int = Field(64 << 20, gt=0, description="Largest header, bulk data left out.")
-    max_inflated_bytes: int = Field(
-        1 << 30, gt=0, description="Largest deflated or gzipped content when inflated."
-    )
+    max_inflated_bytes: int = Field(1 << 30, gt=0, description="Largest deflated or gzipped content when inflated.")
 
-    decode_workers: int = Field(
-        2, ge=1, le=64, description="Processes that decode pixels, per server process."
-    )
+    decode_workers: int = Field(2, ge=1, le=64, description="Processes that decode pixels, per server process.")
     decode_seconds: float = Field(30, gt=0, description="Longest time one picture may take.")
     decode_memory_bytes: int = Field(4 << 30, gt=0, description="Most memory one decoding process may take.")
 
@@ -84,9 +74,7 @@ class Settings(BaseSettings):
     oidc_audience: str | None = Field(None, description="Audience that tokens must be for (`aud`).")
     oidc_jwks_url: str | None = Field(None, description="The issuer's keys; found by discovery without it.")
     oidc_scope_prefix: str = Field("", description="Prefix that the issuer puts before our scopes.")
-    tls_certificate: Path | None = Field(
-        None, description="PEM file: certificate and chain, to serve HTTPS itself."
-    )
+    tls_certificate: Path | None = Field(None, description="PEM file: certificate and chain, to serve HTTPS itself.")
     tls_key: Path | None = Field(None, description="PEM file: the certificate's private key.")
     cors_origins: tuple[str, ...] = Field((), description="Web origins that may call from a browser.")
 

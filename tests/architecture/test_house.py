@@ -68,13 +68,9 @@ def test_only_the_edges_swallow_every_exception() -> None:
     found = set()
     for path in MODULES:
         for node in ast.walk(tree(path)):
-            if isinstance(node, ast.ExceptHandler) and not any(
-                isinstance(part, ast.Raise) for part in ast.walk(node)
-            ):
+            if isinstance(node, ast.ExceptHandler) and not any(isinstance(part, ast.Raise) for part in ast.walk(node)):
                 names = (
-                    {name.id for name in ast.walk(node.type) if isinstance(name, ast.Name)}
-                    if node.type
-                    else {"bare"}
+                    {name.id for name in ast.walk(node.type) if isinstance(name, ast.Name)} if node.type else {"bare"}
                 )
                 if names & {"Exception", "BaseException", "bare"}:
                     found.add(str(path.relative_to(SOURCE)))
@@ -84,24 +80,15 @@ def test_only_the_edges_swallow_every_exception() -> None:
 def test_importing_the_package_imports_nothing_heavy() -> None:
     code = "import sys, isocenter; print(sorted({'numpy', 'pydicom', 'fastapi', 'sqlalchemy'} & set(sys.modules)))"
     assert (
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        == "[]"
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
 
 
 def test_no_file_names_a_registry_or_a_path_of_somebodys_machine() -> None:
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split()
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     forbidden = re.compile(r"index-url|/simple/|\"resolved\": *\"http|(?<![\w.])/(root|work|home/[a-z]+)/")
     for name in listed:
         path = ROOT / name
-        if (
-            path.suffix in {".py", ".md", ".toml", ".txt", ".json", ""}
-            and path.is_file()
-            and "test_house" not in name
-        ):
+        if path.suffix in {".py", ".md", ".toml", ".txt", ".json", ""} and path.is_file() and "test_house" not in name:
             found = forbidden.search(path.read_text(encoding="utf-8", errors="replace"))
             assert not found, f"{name}: {found.group(0) if found else ''}"

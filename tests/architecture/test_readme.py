@@ -43,18 +43,14 @@ def test_every_command_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
         )
     outputs = dict(re.findall(r"@@(\d+)\n(.*?)(?=@@\d+\n|\Z)", done.stdout, re.S))
     for number, (command, pattern) in enumerate(found):
-        assert re.search(pattern, outputs.get(str(number), "")), (
-            f"{command}\n{outputs.get(str(number))}\n{done.stderr}"
-        )
+        assert re.search(pattern, outputs.get(str(number), "")), f"{command}\n{outputs.get(str(number))}\n{done.stderr}"
 
 
 def test_every_verb_of_the_command_table_exists_and_every_verb_is_in_it() -> None:
     from isocenter.cli.main import app
 
     table = set(re.findall(r"^\| `isocenter (\w+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.M))
-    verbs = {command.name for command in app.registered_commands} | {
-        group.name for group in app.registered_groups
-    }
+    verbs = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
     assert table == verbs
 
 

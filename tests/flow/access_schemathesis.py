@@ -19,9 +19,5 @@ def related(context: Any, value: Any) -> bytes:
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     headers = case.headers or {}
-    if (
-        case.media_type == "multipart/related"
-        and "Authorization" in headers
-        and "Content-Type" not in headers
-    ):
+    if case.media_type == "multipart/related" and "Authorization" in headers and "Content-Type" not in headers:
         case.headers["Content-Type"] = f'multipart/related; type="application/dicom"; boundary={_BOUNDARY}'

@@ -140,9 +140,7 @@ class Issuer:
         algorithm: Any = {
             rsa.RSAPublicKey: jwt.algorithms.RSAAlgorithm,
             ec.EllipticCurvePublicKey: jwt.algorithms.ECAlgorithm,
-        }.get(
-            next((t for t in (rsa.RSAPublicKey, ec.EllipticCurvePublicKey) if isinstance(public, t)), object)
-        )
+        }.get(next((t for t in (rsa.RSAPublicKey, ec.EllipticCurvePublicKey) if isinstance(public, t)), object))
         made = (algorithm or jwt.algorithms.OKPAlgorithm).to_jwk(public, as_dict=True)
         return {**made, "kid": kid, "use": "sig"}
 
@@ -158,9 +156,7 @@ class Issuer:
         }
         return {name: value for name, value in {**made, **changes}.items() if value is not None}
 
-    def token(
-        self, scope: str, *, key: Any = None, kid: str = "rsa", algorithm: str = "RS256", **changes: Any
-    ) -> str:
+    def token(self, scope: str, *, key: Any = None, kid: str = "rsa", algorithm: str = "RS256", **changes: Any) -> str:
         headers = {"kid": kid, "typ": "at+jwt"}
         return jwt.encode(self.claims(scope, **changes), key or self.keys[kid], algorithm, headers=headers)
 
@@ -229,9 +225,7 @@ def world(home: Path, everything: Sequence[str], **settings: Any) -> Iterator[Wo
     listening.bind(("127.0.0.1", 0))
     listening.listen(64)
     port = listening.getsockname()[1]
-    config = uvicorn.Config(
-        app, http="httptools", loop="asyncio", lifespan="on", log_config=None, access_log=False
-    )
+    config = uvicorn.Config(app, http="httptools", loop="asyncio", lifespan="on", log_config=None, access_log=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()

@@ -351,9 +351,7 @@ class Lines(list[dict[str, Any]]):
     info = error = warning = _add
 
 
-def test_logs_metrics_and_audit_carry_templates_and_no_values(
-    world: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_logs_metrics_and_audit_carry_templates_and_no_values(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = Lines()
     monkeypatch.setattr(observe, "log", lines)
     monkeypatch.setattr(errors, "log", lines)

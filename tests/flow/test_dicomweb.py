@@ -87,9 +87,7 @@ def test_metadata_describes_every_instance_and_search_finds_it(
     metadata = client.retrieve_study_metadata(uid(seed, "study"))
     assert {model["00080018"]["Value"][0] for model in metadata} == set(study)
     for model in metadata:
-        read = pydicom.Dataset.from_json(
-            {tag: value for tag, value in model.items() if "BulkDataURI" not in value}
-        )
+        read = pydicom.Dataset.from_json({tag: value for tag, value in model.items() if "BulkDataURI" not in value})
         original = pydicom.dcmread(BytesIO(study[model["00080018"]["Value"][0]]), stop_before_pixels=True)
         assert read.PatientName == original.PatientName
         assert read.Rows == original.Rows
@@ -121,9 +119,7 @@ def test_compressed_frames_come_as_they_are_stored(server: Server, name: str) ->
     data = bundled_image(name).read_bytes()
     assert server.stow(data).status == 200
     original = pydicom.dcmread(BytesIO(data))
-    wanted = pydicom.encaps.generate_frames(
-        original.PixelData, number_of_frames=int(original.get("NumberOfFrames", 1))
-    )
+    wanted = pydicom.encaps.generate_frames(original.PixelData, number_of_frames=int(original.get("NumberOfFrames", 1)))
     path = (
         f"/dicomweb/studies/{original.StudyInstanceUID}/series/{original.SeriesInstanceUID}"
         f"/instances/{original.SOPInstanceUID}/frames/"
@@ -140,9 +136,7 @@ def test_bulk_data_is_found_where_the_metadata_says(server: Server, seed: int) -
     model = server.request("GET", path).json()[0]
     where = model["7FE00010"]["BulkDataURI"]
     assert where.startswith(server.url)
-    back = server.request(
-        "GET", where.removeprefix(server.url), headers={"Accept": "application/octet-stream"}
-    )
+    back = server.request("GET", where.removeprefix(server.url), headers={"Accept": "application/octet-stream"})
     assert back.body == bytes_of(pydicom.dcmread(BytesIO(data)))
 
 

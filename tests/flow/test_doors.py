@@ -91,9 +91,7 @@ def test_a_dotted_path_leads_through_sequences(
     uid = f"2.25.{seed}"
     file.write_bytes(meta(EXPLICIT, uid) + identity(uid) + sequence(0x00081140, *items))
     url = f"{server.url}/dicom-image/{uploaded(server, file)}"
-    assert (
-        curl("-G", "--data-urlencode", f"dicom_tag={path}", "-H", "Accept: text/plain", url).decode() == value
-    )
+    assert curl("-G", "--data-urlencode", f"dicom_tag={path}", "-H", "Accept: text/plain", url).decode() == value
 
 
 def test_a_png_shows_the_phantom(server: Server, tmp_path: Path, seed: int) -> None:
@@ -116,9 +114,7 @@ def test_each_frame_of_a_colour_cine_is_shown(server: Server, tmp_path: Path, se
     path = tmp_path / "cine.dcm"
     path.write_bytes(us_cine(seed, frames=3))
     file_id = uploaded(server, path)
-    shown = [
-        imagecodecs.png_decode(curl(f"{server.url}/dicom-image/{file_id}/png?frame={n}")) for n in (1, 2, 3)
-    ]
+    shown = [imagecodecs.png_decode(curl(f"{server.url}/dicom-image/{file_id}/png?frame={n}")) for n in (1, 2, 3)]
     for picture in shown:
         red = (picture[..., 0] == 230) & (picture[..., 1] == 60)
         assert 100 < np.count_nonzero(red) < 5000
@@ -145,9 +141,7 @@ def kinds(seed: int) -> Sequence[tuple[str, bytes, str]]:
 
 
 @pytest.mark.parametrize("way", ["raw", "base64 in JSON", "base64 text", "multipart"])
-def test_images_of_every_kind_go_in_by_every_encoding(
-    server: Server, tmp_path: Path, seed: int, way: str
-) -> None:
+def test_images_of_every_kind_go_in_by_every_encoding(server: Server, tmp_path: Path, seed: int, way: str) -> None:
     subject = f"subject/{seed} ä"
     for name, data, media_type in kinds(seed):
         path = tmp_path / name
@@ -177,9 +171,7 @@ def test_images_of_every_kind_go_in_by_every_encoding(
     assert listed["next"] is None
 
 
-def test_an_unknown_subject_has_no_images_and_an_unknown_image_is_not_found(
-    server: Server, seed: int
-) -> None:
+def test_an_unknown_subject_has_no_images_and_an_unknown_image_is_not_found(server: Server, seed: int) -> None:
     assert json.loads(curl(f"{server.url}/images?subject_id=nobody-{seed}")) == {"images": [], "next": None}
     assert status(f"{server.url}/images/content?subject_id=nobody-{seed}&image_id=1") == 404
 

@@ -36,9 +36,7 @@ def files() -> list[tuple[str, bytes]]:
     return [*mixture(COUNT - len(found)), *found]
 
 
-def told(
-    server: Server, report: Path, *arguments: str | Path, stdin: bytes | None = None
-) -> dict[str, dict[str, str]]:
+def told(server: Server, report: Path, *arguments: str | Path, stdin: bytes | None = None) -> dict[str, dict[str, str]]:
     """What `isocenter ingest` says became of each source."""
     done = server.run("ingest", "--report", str(report), *map(str, arguments), stdin=stdin)
     assert b"Traceback" not in done.stderr, done.stderr.decode()[-3000:]
@@ -74,9 +72,7 @@ def test_a_thousand_mixed_files_from_folder_and_zip_come_back_byte_for_byte(
     assert {source: each for source, each in first.items() if each["outcome"] != "stored"} == {}
     again = told(Server(home), tmp_path / "report", *sources)
     assert {each["outcome"] for each in again.values()} == {"duplicate"}
-    assert {source: each["id"] for source, each in again.items()} == {
-        s: each["id"] for s, each in first.items()
-    }
+    assert {source: each["id"] for source, each in again.items()} == {s: each["id"] for s, each in first.items()}
     with running(home) as server:
         for source, data in expected.items():
             assert server.request("GET", f"/dicom-image/{first[source]['id']}").body == data, source

@@ -100,10 +100,7 @@ class ProcessSandbox:
                 if self._slots < self._workers:
                     self._slots += 1
                     break
-                if (
-                    not self._changed.wait(max(0.0, deadline - time.monotonic()))
-                    and time.monotonic() >= deadline
-                ):
+                if not self._changed.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
                     raise Saturated(f"all {self._workers} decode workers are busy")
             if self._closed:
                 raise BackendUnavailable("the sandbox is closed")

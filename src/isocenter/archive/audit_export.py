@@ -205,9 +205,7 @@ def _participants(message: ElementTree.Element, entry: AuditEntry) -> None:
     sends = entry.action == "store"
     code, meaning = ("110153", "Source Role ID") if sends else ("110152", "Destination Role ID")
     _code(asking, "RoleIDCode", code, "DCM", meaning)
-    gateway = ElementTree.SubElement(
-        message, "ActiveParticipant", {"UserID": _SOURCE, "UserIsRequestor": "false"}
-    )
+    gateway = ElementTree.SubElement(message, "ActiveParticipant", {"UserID": _SOURCE, "UserIsRequestor": "false"})
     _code(gateway, "RoleIDCode", "110150", "DCM", "Application")
 
 

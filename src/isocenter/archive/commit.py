@@ -66,9 +66,7 @@ class GroupCommit:
         except BaseException as error:
             for ticket in batch:
                 ticket.done = True
-                ticket.error = (
-                    error if isinstance(error, Exception) else RuntimeError("the commit was interrupted")
-                )
+                ticket.error = error if isinstance(error, Exception) else RuntimeError("the commit was interrupted")
             raise
 
     def _together(self, batch: list[_Ticket]) -> None:

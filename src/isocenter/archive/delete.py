@@ -24,9 +24,7 @@ class Delete:
 
     def delete(self, records: Sequence[ImageRecord], caller: Caller) -> Sequence[ImageRecord]:
         """Hide images; their bytes stay until the grace time is over. Deleting twice changes nothing."""
-        return self._index.transition(
-            [record.id for record in records], State.DELETED, caller.entry("delete")
-        )
+        return self._index.transition([record.id for record in records], State.DELETED, caller.entry("delete"))
 
     def restore(self, ids: Sequence[str], caller: Caller) -> Sequence[ImageRecord]:
         """Bring deleted images back; Conflict where another took the identity in the meantime."""

@@ -53,9 +53,7 @@ class Housekeeping:
         report = Report()
         Check(self._platform).sweep(report, self._sweep_before)
         if report.swept:
-            log.info(
-                "swept what interrupted uploads left", blobs=report.swept, bytes=report.unreferenced_bytes
-            )
+            log.info("swept what interrupted uploads left", blobs=report.swept, bytes=report.unreferenced_bytes)
 
     def _purge(self) -> None:
         purged = self._delete.purge_expired(Caller("housekeeping"))

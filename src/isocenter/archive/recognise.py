@@ -57,16 +57,12 @@ def inspector_for(head: bytes, limits: Limits) -> Inspector:
         return DicomInspector(limits)
     if head.startswith(_PICTURES):
         return PictureInspector()
-    if head[:4] in _NIFTI_SIZES and (
-        head[344:346] == b"n+" or head[344:346] == b"ni" or head[4:6] in (b"n+", b"ni")
-    ):
+    if head[:4] in _NIFTI_SIZES and (head[344:346] == b"n+" or head[344:346] == b"ni" or head[4:6] in (b"n+", b"ni")):
         return NiftiInspector()
     if head[:2] == _GZIP:
         return GzipInspector(limits)
     if head[:2] == b"PK":
-        raise NotAnImage(
-            "a ZIP archive; `isocenter ingest` takes it, this door takes one image", code="zip-archive"
-        )
+        raise NotAnImage("a ZIP archive; `isocenter ingest` takes it, this door takes one image", code="zip-archive")
     if _may_be_data_set(head):
         return DicomInspector(limits)
     raise NotAnImage("neither DICOM nor NIfTI nor JPEG, PNG or GIF")
@@ -75,9 +71,7 @@ def inspector_for(head: bytes, limits: Limits) -> Inspector:
 def _may_be_data_set(head: bytes) -> bool:
     """Whether this may be DICOM without preamble: it begins with an element of group 0002, 0004 or 0008."""
     return len(head) >= 8 and (
-        head[:4] == b"DICM"
-        or (head[1] == 0 and head[0] in (2, 4, 8))
-        or (head[0] == 0 and head[1] in (2, 4, 8))
+        head[:4] == b"DICM" or (head[1] == 0 and head[0] in (2, 4, 8)) or (head[0] == 0 and head[1] in (2, 4, 8))
     )
 
 

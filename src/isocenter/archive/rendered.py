@@ -21,9 +21,7 @@ from isocenter.render.picture import PictureRequest, render_picture
 from isocenter.render.volume import VolumeRequest, render_volume
 
 # Bulk values that rendering needs: palettes (0028,12xx) and LUT Data (0028,3006).
-_TABLES = tuple(
-    f"{tag:08X}" for tag in (0x00281201, 0x00281202, 0x00281203, 0x00281221, 0x00281222, 0x00281223)
-)
+_TABLES = tuple(f"{tag:08X}" for tag in (0x00281201, 0x00281202, 0x00281203, 0x00281221, 0x00281222, 0x00281223))
 _LUT_DATA = "00283006"
 _MOST_TABLE = 1 << 20
 _MOST_SOURCE = 512 << 20  # a picture or volume is handed to its worker whole
@@ -55,9 +53,7 @@ class Rendered:
         if look.frame != 1:
             raise NotFound("there is no such frame; the image has 1")
         if record.blob.size > _MOST_SOURCE:
-            raise LimitExceeded(
-                f"pictures are made of files up to {_MOST_SOURCE} bytes", code="too-large-to-show"
-            )
+            raise LimitExceeded(f"pictures are made of files up to {_MOST_SOURCE} bytes", code="too-large-to-show")
         data = b"".join(self._retrieve.original(record).chunks)
         if record.kind is Kind.NIFTI:
             return self._run(render_volume, VolumeRequest(data, look.media_type, look.width, look.quality))
@@ -67,20 +63,14 @@ class Rendered:
         """All that rendering one frame takes: of the blob, that frame and the look-up tables are read."""
         found = self._platform.index.details([record.id]).get(record.id)
         if found is None or found.frames is None:
-            raise Unsupported(
-                "this instance has no pixel data of which a picture can be made", code="no-pixel-data"
-            )
+            raise Unsupported("this instance has no pixel data of which a picture can be made", code="no-pixel-data")
         metadata = Metadata.from_bytes(found.metadata)
         table = FrameTable.from_bytes(found.frames)
         syntax = record.transfer_syntax_uid or ""
         description = PixelDescription.from_data_set(DataSet(metadata.model), syntax)
-        data = read_frame(
-            table, description, look.frame, lambda at, size: self._retrieve.span(record, at, size)
-        )
+        data = read_frame(table, description, look.frame, lambda at, size: self._retrieve.span(record, at, size))
         model = rendering_model(self._with_tables(record, metadata), look.frame)
-        return FrameRequest(
-            model, syntax, data, look.frame, look.media_type, look.window, look.width, look.quality
-        )
+        return FrameRequest(model, syntax, data, look.frame, look.media_type, look.window, look.width, look.quality)
 
     def _with_tables(self, record: ImageRecord, metadata: Metadata) -> Mapping[str, Mapping[str, Any]]:
         for path, (offset, size) in metadata.bulk.items():

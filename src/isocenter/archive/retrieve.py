@@ -156,9 +156,7 @@ class Retrieve:
             raise NotFound(f"there is no such frame; the instance has {table.count}")
         data_set = DataSet(Metadata.from_bytes(found.metadata).model)
         description = PixelDescription.from_data_set(data_set, record.transfer_syntax_uid or "")
-        return (
-            read_frame(table, description, n, lambda at, size: self.span(record, at, size)) for n in wanted
-        )
+        return (read_frame(table, description, n, lambda at, size: self.span(record, at, size)) for n in wanted)
 
     def attribute(self, record: ImageRecord, path: TagPath) -> Mapping[str, Any]:
         """One attribute in the JSON model; a bulk value up to 256 KiB is read and given inline."""
@@ -208,6 +206,4 @@ def _require(record: ImageRecord, intact: bool) -> None:
 
 
 def _missing() -> Unavailable:
-    return Unavailable(
-        "the stored object is missing; `isocenter fsck` tells more", code="stored-object-missing"
-    )
+    return Unavailable("the stored object is missing; `isocenter fsck` tells more", code="stored-object-missing")

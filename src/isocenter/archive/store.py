@@ -15,7 +15,7 @@ from isocenter.archive.commit import GroupCommit
 from isocenter.archive.recognise import HEAD, Facts, Inspector, inspector_for
 from isocenter.dicom.attributes import of_level
 from isocenter.dicom.elements import Limits
-from isocenter.errors import Conflict, IsocenterError, NotAnImage, OtherStudy, Unavailable
+from isocenter.errors import Conflict, IsocenterError, NotAnImage, NotFound, OtherStudy, Unavailable
 from isocenter.ports.blob_store import BlobStore, BlobWriter
 from isocenter.ports.platform import Platform
 from isocenter.records import (
@@ -225,14 +225,33 @@ class Store:
     def _answer(self, arrival: Arrival, new: NewImage, done: Committed) -> Committed | IsocenterError:
         if done.outcome in (CommitOutcome.STORED, CommitOutcome.REPLACED):
             return done
-        with suppress(Unavailable):  # the blob is not needed; fsck sweeps what cannot be deleted now
-            self._blobs.delete(new.record.blob.key)
         kept, wanted = done.record, new.record
+        with suppress(Unavailable):  # fsck sweeps what cannot be deleted now
+            if done.outcome is CommitOutcome.DUPLICATE:
+                self._mend(kept.blob, wanted.blob)
+            self._blobs.delete(wanted.blob.key)
         if done.outcome is CommitOutcome.CONFLICT:
             return Conflict("other bytes are kept under this identity already; they were not changed")
         if (kept.subject_id, kept.image_id) != (wanted.subject_id, wanted.image_id) and arrival.named:
             return Conflict("this SOP instance is kept already, under another subject_id and image_id")
         return done
+
+    def _mend(self, kept: BlobRef, sent: BlobRef) -> None:
+        """Where the kept bytes are gone or cut short, what was sent again takes their place: they are the same."""
+        try:
+            if self._blobs.stat(kept.key).size == kept.size:
+                return
+            self._blobs.delete(kept.key)
+        except NotFound:
+            pass
+        writer = self._blobs.create(kept.key)
+        try:
+            for chunk in self._blobs.stream(sent.key):
+                writer.write(chunk)
+            writer.commit()
+        except BaseException:
+            writer.abort()
+            raise
 
 
 def _settled(arrival: Arrival) -> IsocenterError | None:

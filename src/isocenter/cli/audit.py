@@ -35,9 +35,7 @@ class Format(StrEnum):
 def verify(
     anchor: Annotated[
         str | None,
-        typer.Option(
-            help="N:DIGEST as an earlier verify printed it; a log put back to an older copy lacks it."
-        ),
+        typer.Option(help="N:DIGEST as an earlier verify printed it; a log put back to an older copy lacks it."),
     ] = None,
     home: Home = None,
 ) -> None:
@@ -75,9 +73,7 @@ def _anchor(text: str | None) -> trail.Anchor | None:
 
 @app.command("export")
 def export(
-    format: Annotated[
-        Format, typer.Option(help="JSON lines, FHIR R4, or DICOM audit messages.")
-    ] = Format.JSONL,
+    format: Annotated[Format, typer.Option(help="JSON lines, FHIR R4, or DICOM audit messages.")] = Format.JSONL,
     after: Annotated[int, typer.Option(min=0, help="Begin behind this sequence.")] = 0,
     output: Annotated[Path | None, typer.Option(help="File to write; standard output without it.")] = None,
     home: Home = None,

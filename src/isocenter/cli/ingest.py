@@ -6,6 +6,7 @@ import atexit
 import json
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Thread
 from typing import Annotated
 
 import typer
@@ -56,20 +58,12 @@ class Told:
 
 
 def ingest(
-    paths: Annotated[
-        list[str], typer.Argument(help="Files, folders, ZIP archives, DICOMDIRs; - for standard input.")
-    ],
+    paths: Annotated[list[str], typer.Argument(help="Files, folders, ZIP archives, DICOMDIRs; - for standard input.")],
     home: Annotated[Path | None, typer.Option(help="Folder that holds everything.")] = None,
-    store: Annotated[
-        str | None, typer.Option(help="Archive to put them in; the first one without it.")
-    ] = None,
+    store: Annotated[str | None, typer.Option(help="Archive to put them in; the first one without it.")] = None,
     subject: Annotated[str | None, typer.Option(help="Subject of NIfTI volumes and pictures.")] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Processes; one for each core without it.")
-    ] = None,
-    report: Annotated[
-        Path | None, typer.Option(help="Write what became of each file here, as JSON lines.")
-    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, max=256, help="Processes; one for each core without it.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write what became of each file here, as JSON lines.")] = None,
 ) -> None:
     """Take images in. Exit code 0: all are kept; 1: some were rejected; 3: some could not be kept now."""
     settings = load(home=home)
@@ -82,9 +76,7 @@ def ingest(
     out = report.open("w", encoding="utf-8") if report else None
     with _progress(console) as progress:
         task = progress.add_task("ingest", total=None)
-        for result in _run(
-            settings, placement, subject, paths, jobs, lambda n: progress.update(task, total=n)
-        ):
+        for result in _run(settings, placement, subject, paths, jobs, lambda n: progress.update(task, total=n)):
             progress.advance(task)
             told[result.outcome] += 1
             if result.outcome in ("rejected", "failed") and len(refused) < 10_000:
@@ -193,9 +185,17 @@ _open: list[_Worker] = []  # the worker of this process; a pool has no other pla
 
 def _open_worker(settings: Settings, placement: Placement, subject: str | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     worker = _Worker(settings, placement, subject)
     _open.append(worker)
     atexit.register(worker.close)
+
+
+def _end_with_parent(parent: int) -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _in_worker(batch: Sequence[Source]) -> list[Told]:

@@ -56,14 +56,10 @@ def new(
         backends.close()
     typer.echo(text)
     console = Console(stderr=True)
-    console.print(
-        f"Key {key.id} may {', '.join(sorted(key.scopes))}; it expires {_day(key.expires)}.", highlight=False
-    )
+    console.print(f"Key {key.id} may {', '.join(sorted(key.scopes))}; it expires {_day(key.expires)}.", highlight=False)
     console.print("Send it as Authorization: Bearer <key>. It is not shown again.", highlight=False)
     if settings.auth in ("none", "oidc"):
-        told = (
-            f"[yellow]The setting auth is {settings.auth}: keys count with keys or keys+oidc only.[/yellow]"
-        )
+        told = f"[yellow]The setting auth is {settings.auth}: keys count with keys or keys+oidc only.[/yellow]"
         console.print(told)
     _warn_identity(console, key, settings)
 
@@ -84,16 +80,12 @@ def valid_scopes(given: Sequence[str], settings: Settings) -> frozenset[str]:
         if scope not in scopes:
             raise BadRequest(f"there is no such scope; there are {', '.join(scopes)}", code="unknown-scope")
         if at and store not in settings.stores:
-            raise BadRequest(
-                f"there is no such store; there are {', '.join(settings.stores)}", code="unknown-store"
-            )
+            raise BadRequest(f"there is no such store; there are {', '.join(settings.stores)}", code="unknown-store")
     return frozenset(given)
 
 
 @app.command("ls")
-def ls(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON lines.")] = False, home: Home = None
-) -> None:
+def ls(as_json: Annotated[bool, typer.Option("--json", help="As JSON lines.")] = False, home: Home = None) -> None:
     """List the keys, oldest first; never their secrets."""
     backends = open_backends(load(home=home))
     try:

@@ -37,9 +37,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Say the version and end."
-    ),
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Say the version and end."),
 ) -> None:
     """Options of every verb."""
 

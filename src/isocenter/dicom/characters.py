@@ -79,11 +79,7 @@ class Text:
             return value.decode(self._codec or "ascii")
         except UnicodeDecodeError:
             # Writers that say ASCII, or nothing, mostly mean Latin-1; in UTF-8 the rest of the text is worth keeping.
-            return (
-                value.decode("latin-1")
-                if self._codec == "ascii"
-                else value.decode(self._codec or "", "replace")
-            )
+            return value.decode("latin-1") if self._codec == "ascii" else value.decode(self._codec or "", "replace")
 
     def _extended(self, value: bytes, delimiters: set[int]) -> str:
         try:

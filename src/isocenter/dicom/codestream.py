@@ -87,9 +87,7 @@ def _frame_header(marker: int, body: bytes, adobe: int | None) -> Codestream:
     if not width or not height:
         raise Malformed("the JPEG frame header declares no width or no height")
     if marker in (0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF):
-        raise Unsupported(
-            "hierarchical and arithmetic-coded JPEG are not supported", code="unsupported-codec"
-        )
+        raise Unsupported("hierarchical and arithmetic-coded JPEG are not supported", code="unsupported-codec")
     factors = [body[7 + 3 * index] for index in range(components)]
     # A sampling factor outside 1-4 is read past the ends of tables by some decoders.
     if any(not (1 <= factor >> 4 <= 4 and 1 <= factor & 15 <= 4) for factor in factors):
@@ -131,9 +129,7 @@ def read_jpeg_2000(data: bytes) -> Codestream:
         raise Unsupported("JPEG 2000 with subsampled components is not supported", code="unsupported-codec")
     depths = set(sizes[0::3])
     if len(depths) > 1:
-        raise Unsupported(
-            "JPEG 2000 whose components differ in depth is not supported", code="unsupported-codec"
-        )
+        raise Unsupported("JPEG 2000 whose components differ in depth is not supported", code="unsupported-codec")
     depth = depths.pop()
     return Codestream(
         "jpeg-2000", right - left, bottom - top, components, (depth & 0x7F) + 1, bool(depth & 0x80), start

@@ -44,9 +44,7 @@ class DataSet:
         """The first value as an integer; None where it is not a whole, finite number."""
         found = self.number(tag)
         return (
-            int(found)
-            if found is not None and found == found and abs(found) < 2**63 and found == int(found)
-            else None
+            int(found) if found is not None and found == found and abs(found) < 2**63 and found == int(found) else None
         )
 
     def items(self, tag: int) -> list[DataSet]:

@@ -60,9 +60,7 @@ def decode_frame(
     """
     samples = description.pixels * description.samples_per_pixel
     if samples > most_samples:
-        raise LimitExceeded(
-            f"Rows x Columns x SamplesPerPixel is over {most_samples} samples", code="decode-limit"
-        )
+        raise LimitExceeded(f"Rows x Columns x SamplesPerPixel is over {most_samples} samples", code="decode-limit")
     if not description.encapsulated:
         if description.photometric_interpretation in ("YBR_PARTIAL_420", "YBR_PARTIAL_422", "HSV", "XYB"):
             raise Unsupported(
@@ -88,9 +86,7 @@ def _native(description: PixelDescription, data: bytes, skip_bits: int) -> Decod
     if description.in_swapped_words:
         data = np.frombuffer(data, "<u2", len(data) // 2).byteswap().tobytes() + data[len(data) & ~1 :]
     if description.bits_allocated == 1:
-        bits = np.unpackbits(
-            np.frombuffer(data, "u1"), bitorder="little", count=skip_bits + description.frame_bits
-        )
+        bits = np.unpackbits(np.frombuffer(data, "u1"), bitorder="little", count=skip_bits + description.frame_bits)
         return DecodedFrame(_shaped(bits[skip_bits:], description), description.photometric_interpretation)
     if description.photometric_interpretation == "YBR_FULL_422":
         return DecodedFrame(_native_422(description, data, skip_bits), "YBR_FULL")
@@ -108,9 +104,7 @@ def _native(description: PixelDescription, data: bytes, skip_bits: int) -> Decod
 def _native_422(description: PixelDescription, data: bytes, skip_bits: int) -> Pixels:
     """Two luminance samples, then the blue and red chrominance they share (PS3.3 C.7.6.3.1.2)."""
     if description.bits_allocated != 8:
-        raise Unsupported(
-            "native YBR_FULL_422 of other than 8 bits is not supported", code="unsupported-depth"
-        )
+        raise Unsupported("native YBR_FULL_422 of other than 8 bits is not supported", code="unsupported-depth")
     pixels = description.pixels
     if description.number_of_frames == 1 and len(data) >= 3 * pixels and description.rows > 1:
         # Three whole samples a pixel: the label says 4:2:2, but nobody subsampled.
@@ -277,9 +271,7 @@ def _fit(pixels: Pixels, description: PixelDescription, stream: Codestream) -> P
     """Give decoded samples the sign and width the Data Set asks for."""
     allocated = description.bits_allocated
     if allocated == 1 or pixels.dtype.kind not in "iu":
-        raise Unsupported(
-            "compressed packed bits or floating point are not supported", code="unsupported-codec"
-        )
+        raise Unsupported("compressed packed bits or floating point are not supported", code="unsupported-codec")
     unsigned, signed = np.dtype(f"u{allocated // 8}"), np.dtype(f"i{allocated // 8}")
     if pixels.dtype.kind == "i":
         if description.signed:

@@ -18,8 +18,7 @@ LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 SHORT_VRS = {code: code.decode() for code in VRS - LONG_VRS}
 
 _REPEATERS = [
-    (re.compile(mask.replace("x", "[0-9A-F]") + "$", re.I), entry)
-    for mask, entry in RepeatersDictionary.items()
+    (re.compile(mask.replace("x", "[0-9A-F]") + "$", re.I), entry) for mask, entry in RepeatersDictionary.items()
 ]
 
 
@@ -58,6 +57,4 @@ def keyword_of(tag: int) -> str:
 
 def tag_of(keyword: str) -> int | None:
     """The tag of a keyword, None where there is no such keyword."""
-    return (
-        keyword_dict.get(keyword) if keyword else None
-    )  # attributes without a keyword have an empty one there
+    return keyword_dict.get(keyword) if keyword else None  # attributes without a keyword have an empty one there

@@ -39,6 +39,4 @@ class Fragments:
     table: bytes = b""
     offsets: array[int] = field(default_factory=lambda: array("Q"))  # of each fragment's first byte
     lengths: array[int] = field(default_factory=lambda: array("I"))
-    starts: bytearray = field(
-        default_factory=bytearray
-    )  # 1 where a fragment begins with a codestream's SOI or SOC
+    starts: bytearray = field(default_factory=bytearray)  # 1 where a fragment begins with a codestream's SOI or SOC

@@ -72,34 +72,26 @@ class FrameTable:
             for part in (table.offsets, table.lengths, table.first):
                 _little(part)
         except (error, zlib.error, ValueError) as cause:
-            raise Malformed(
-                "the frame table is damaged; `isocenter fsck` says more", code="bad-frame-table"
-            ) from cause
+            raise Malformed("the frame table is damaged; `isocenter fsck` says more", code="bad-frame-table") from cause
         return table
 
 
 def frame_table(header: Header, description: PixelDescription) -> FrameTable:
     """The frame table of an instance with pixel data; Malformed where pixel data and description disagree."""
     if header.fragments is not None and not description.encapsulated:
-        raise Malformed(
-            "PixelData is encapsulated under a native TransferSyntaxUID", code="pixel-data-mismatch"
-        )
+        raise Malformed("PixelData is encapsulated under a native TransferSyntaxUID", code="pixel-data-mismatch")
     if header.fragments is not None:
         return _encapsulated(header, header.fragments, description)
     element = next(e for tag, e in header.elements.items() if tag in (0x7FE00008, 0x7FE00009, 0x7FE00010))
     if description.encapsulated:
-        raise Malformed(
-            "PixelData is native under an encapsulated TransferSyntaxUID", code="pixel-data-mismatch"
-        )
+        raise Malformed("PixelData is native under an encapsulated TransferSyntaxUID", code="pixel-data-mismatch")
     if element.length < description.native_bytes:
         raise Malformed(
             f"{description.keyword} has {element.length} bytes where Rows, Columns, SamplesPerPixel, BitsAllocated"
             f" and NumberOfFrames ask for {description.native_bytes}",
             code="pixel-data-too-short",
         )
-    return FrameTable(
-        description.number_of_frames, element.offset, element.length, inflated=header.encoding.deflated
-    )
+    return FrameTable(description.number_of_frames, element.offset, element.length, inflated=header.encoding.deflated)
 
 
 def read_frame(

@@ -61,9 +61,7 @@ class Metadata:
             bulk = {path: (int(place[0]), int(place[1])) for path, place in whole["bulk"].items()}
             return cls(whole["meta"], whole["model"], bulk)
         except (zlib.error, ValueError, KeyError, TypeError) as error:
-            raise Malformed(
-                "the kept metadata is damaged; `isocenter fsck` says more", code="bad-metadata"
-            ) from error
+            raise Malformed("the kept metadata is damaged; `isocenter fsck` says more", code="bad-metadata") from error
 
 
 def describe(header: Header) -> Instance:
@@ -79,9 +77,7 @@ def describe(header: Header) -> Instance:
         )
     warnings = list(dict.fromkeys(header.warnings))[:20]
     if encoded.unreadable:
-        warnings.append(
-            f"{len(encoded.unreadable)} values do not fit their VR and are left out of the metadata"
-        )
+        warnings.append(f"{len(encoded.unreadable)} values do not fit their VR and are left out of the metadata")
     sop_class = _uid(header.elements, _SOP_CLASS, "SOPClassUID", warnings)
     sop_instance = _uid(header.elements, _SOP_INSTANCE, "SOPInstanceUID", warnings)
     study = _uid(header.elements, _STUDY, "StudyInstanceUID", warnings)
@@ -110,9 +106,7 @@ def _frames(header: Header, data_set: DataSet, warnings: list[str]) -> FrameTabl
     if not present:
         return None
     if len(present) > 1:
-        raise Malformed(
-            "more than one of PixelData, FloatPixelData and DoubleFloatPixelData", code="pixel-data-twice"
-        )
+        raise Malformed("more than one of PixelData, FloatPixelData and DoubleFloatPixelData", code="pixel-data-twice")
     if header.fragments is None and header.elements[present[0]].length == 0:
         warnings.append("PixelData is empty")
         return None
@@ -136,9 +130,7 @@ def _uid(elements: dict[int, Element], tag: int, keyword: str, warnings: list[st
     if not text:
         raise Malformed(f"{keyword} is missing or empty", code="missing-identifier")
     if len(text) > 64 or not _UID.match(text):
-        raise Malformed(
-            f"{keyword} is no UID (PS3.5 9.1: digits and dots, 64 at most)", code="bad-identifier"
-        )
+        raise Malformed(f"{keyword} is no UID (PS3.5 9.1: digits and dots, 64 at most)", code="bad-identifier")
     if not _CANONICAL_UID.match(text):
         warnings.append(f"{keyword} has a component with a leading zero")
     return text

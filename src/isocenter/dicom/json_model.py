@@ -46,8 +46,7 @@ class _Encoder:
         self.done = done
         self.order = ">" if big_endian else "<"
         self.numeric: dict[str, Convert] = {
-            vr: partial(_numbers, f"{self.order}{code}", _SIZES[code], code in "fd")
-            for vr, code in _NUMBERS.items()
+            vr: partial(_numbers, f"{self.order}{code}", _SIZES[code], code in "fd") for vr, code in _NUMBERS.items()
         }
         self.numeric["AT"] = partial(_tags, self.order)
 
@@ -105,10 +104,7 @@ class _Encoder:
         if not value:
             return {"vr": vr}
         if isinstance(value, list):
-            items = [
-                self.data_set(item, text, f"{path}/{number}/", signed=signed)
-                for number, item in enumerate(value)
-            ]
+            items = [self.data_set(item, text, f"{path}/{number}/", signed=signed) for number, item in enumerate(value)]
             return {"vr": vr, "Value": items}
         return {"vr": vr, "InlineBinary": base64.b64encode(self.little(vr, value)).decode("ascii")}
 

@@ -124,9 +124,7 @@ class HeaderReader:
                 self._warnings.append("the preamble is missing")
             self._begin_data_set(end)
         elif len(head) > _MOST_META:
-            raise LimitExceeded(
-                f"File Meta Information is larger than {_MOST_META} bytes", code="header-too-large"
-            )
+            raise LimitExceeded(f"File Meta Information is larger than {_MOST_META} bytes", code="header-too-large")
 
     def _read_meta(self, at: int, final: bool) -> int | None:
         """Where group 0002 ends; None when more bytes are needed. Its own group length is not relied on."""
@@ -146,13 +144,9 @@ class HeaderReader:
             if code in LONG_VRS:
                 length, start = unpack_from("<L", head, at + 8)[0], at + 12
             if code not in VRS or code == b"SQ" or length == UNDEFINED:
-                raise Malformed(
-                    f"{keyword_of(tag)} cannot stand in the File Meta Information", code="bad-meta"
-                )
+                raise Malformed(f"{keyword_of(tag)} cannot stand in the File Meta Information", code="bad-meta")
             if tag in found:
-                raise Malformed(
-                    f"{keyword_of(tag)} occurs twice in the File Meta Information", code="bad-meta"
-                )
+                raise Malformed(f"{keyword_of(tag)} occurs twice in the File Meta Information", code="bad-meta")
             if start + length > len(head):
                 if final:
                     raise Malformed(f"the file ends inside {keyword_of(tag)}", code="truncated")

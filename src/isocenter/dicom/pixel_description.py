@@ -158,9 +158,7 @@ class PixelDescription:
 def _pixel_keyword(data_set: DataSet) -> PixelKeyword:
     present = [keyword for tag, keyword in _PIXEL_TAGS if tag in data_set]
     if not present:
-        raise Unsupported(
-            "none of PixelData, FloatPixelData and DoubleFloatPixelData is present", code="no-pixel-data"
-        )
+        raise Unsupported("none of PixelData, FloatPixelData and DoubleFloatPixelData is present", code="no-pixel-data")
     if len(present) > 1:
         raise Malformed(f"{' and '.join(present)} are both present")
     return present[0]

@@ -127,9 +127,7 @@ class Walker:
             here = self._base + self._at
             if here >= level.end:
                 if here > level.end:
-                    raise Malformed(
-                        f"an element goes past the end of {keyword_of(level.owner)}", code="bad-length"
-                    )
+                    raise Malformed(f"an element goes past the end of {keyword_of(level.owner)}", code="bad-length")
                 self._close()
                 return True
         elif len(self._buffer) == self._at:

@@ -139,9 +139,7 @@ def _recognise(data: bytes) -> tuple[_Layout, str]:
 def _check_magic(data: bytes, layout: _Layout) -> None:
     magic = data[344:348] if layout.version == 1 else data[4:12]
     if magic[:3] in (b"ni1", b"ni2"):
-        raise Unsupported(
-            "NIfTI kept as a pair of .hdr and .img is not taken; convert it to a single .nii file"
-        )
+        raise Unsupported("NIfTI kept as a pair of .hdr and .img is not taken; convert it to a single .nii file")
     if layout.version == 1:
         if magic == b"n+1\0":
             return

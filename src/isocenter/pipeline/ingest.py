@@ -47,6 +47,10 @@ class Intake:
             self._arrival.abort()
             self._batch.failed(self._number, self._source, error, *self._arrival.sop)
 
+    def abandon(self) -> None:
+        """Leave nothing of what has come."""
+        self._arrival.abort()
+
     def finish(self) -> None:
         """The image has been written to its end."""
         if self.failure is not None:
@@ -70,12 +74,14 @@ class Batch:
         self._caller = caller
         self._count = 0
         self._bytes = 0
+        self._open: Intake | None = None
         self._waiting: list[tuple[int, str, Arrived]] = []
         self._receipts: dict[int, Receipt] = {}
 
     def begin(self, source: str, placement: Placement) -> Intake:
         self._count += 1
-        return Intake(self, self._count, source, placement)
+        self._open = Intake(self, self._count, source, placement)
+        return self._open
 
     def failed(
         self,
@@ -100,6 +106,8 @@ class Batch:
 
     def abandon(self) -> None:
         """Leave nothing of the images that are not committed yet (the sender went away)."""
+        if self._open is not None:
+            self._open.abandon()
         for _, _, (arrival, _) in self._waiting:
             arrival.abort()
         self._waiting = []
@@ -117,9 +125,7 @@ class Batch:
                     warnings=new.warnings,
                 )  # fmt: skip
             else:
-                self._receipts[number] = _refusal(
-                    source, answer, new.record.sop_class_uid, new.record.sop_instance_uid
-                )
+                self._receipts[number] = _refusal(source, answer, new.record.sop_class_uid, new.record.sop_instance_uid)
 
 
 def _freed(error: IsocenterError) -> IsocenterError:

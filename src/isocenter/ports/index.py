@@ -21,9 +21,7 @@ from isocenter.records import (
 class Index(Protocol):
     """Rows about images. Each changing call is one transaction that also writes its events and audit entries."""
 
-    def commit(
-        self, new: Sequence[tuple[NewImage, AuditEntry]], *, keep_versions: bool = False
-    ) -> Sequence[Committed]:
+    def commit(self, new: Sequence[tuple[NewImage, AuditEntry]], *, keep_versions: bool = False) -> Sequence[Committed]:
         """Make images visible, one answer each in order; a later item sees the earlier ones.
 
         An identity (see `ImageRecord.identity`) already current in the store with the same SHA-256 is a

@@ -30,15 +30,11 @@ def encode(pixels: npt.NDArray[np.uint8], media_type: str, quality: int = DEFAUL
     if media_type != JPEG:
         raise Unsupported("pictures are made as image/png or image/jpeg only")
     if max(pixels.shape[:2]) > _MOST_JPEG_SIDE:
-        raise LimitExceeded(
-            f"a JPEG has at most {_MOST_JPEG_SIDE} pixels a side; ask for image/png or a width"
-        )
+        raise LimitExceeded(f"a JPEG has at most {_MOST_JPEG_SIDE} pixels a side; ask for image/png or a width")
     quality = min(100, max(1, quality))
     if pixels.ndim == 2:
         return bytes(imagecodecs.jpeg8_encode(pixels, level=quality))
     # Colour overlays and Doppler are one pixel wide: chrominance is kept whole.
     return bytes(
-        imagecodecs.jpeg8_encode(
-            pixels, level=quality, colorspace="RGB", outcolorspace="YCBCR", subsampling="444"
-        )
+        imagecodecs.jpeg8_encode(pixels, level=quality, colorspace="RGB", outcolorspace="YCBCR", subsampling="444")
     )

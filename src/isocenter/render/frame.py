@@ -71,9 +71,7 @@ def _to_display(
 ) -> npt.NDArray[np.uint8]:
     photometric = decoded.photometric_interpretation
     if photometric in ("MONOCHROME1", "MONOCHROME2"):
-        return to_levels(
-            decoded.pixels, read_transform(data_set, description, request.frame_number, request.window)
-        )
+        return to_levels(decoded.pixels, read_transform(data_set, description, request.frame_number, request.window))
     if photometric == "PALETTE COLOR":
         return apply_palette(decoded.pixels, data_set, signed=description.signed)
     if photometric == "RGB" and description.keyword == "PixelData":

@@ -53,9 +53,7 @@ def read_words(data_set: DataSet, tag: int, keyword: str) -> bytes:
     if numbers:
         return (np.asarray(numbers, np.int64) & 0xFFFF).astype("<u2").tobytes()
     if tag in data_set and "BulkDataURI" in data_set.model[f"{tag:08X}"]:
-        raise Unsupported(
-            f"{keyword} is kept by reference and cannot be read here", code="table-by-reference"
-        )
+        raise Unsupported(f"{keyword} is kept by reference and cannot be read here", code="table-by-reference")
     raise Malformed(f"{keyword} is missing")
 
 

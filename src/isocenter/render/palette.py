@@ -23,16 +23,12 @@ def apply_palette(pixels: npt.NDArray[Any], data_set: DataSet, *, signed: bool) 
     first = bits = 0
     for place, colour in enumerate(_COLOURS):
         name = f"{colour}PaletteColorLookupTable"
-        count, start, depth = read_descriptor(
-            data_set, _DESCRIPTORS[place], f"{name}Descriptor", signed=signed
-        )
+        count, start, depth = read_descriptor(data_set, _DESCRIPTORS[place], f"{name}Descriptor", signed=signed)
         if place and start != first:
             raise Malformed("the palette's three descriptors differ in the first value mapped")
         first, bits = start, max(bits, depth)
         if _SEGMENTED[place] in data_set and _PLAIN[place] not in data_set:
-            words = np.frombuffer(
-                _even(read_words(data_set, _SEGMENTED[place], f"Segmented{name}Data")), "<u2"
-            )
+            words = np.frombuffer(_even(read_words(data_set, _SEGMENTED[place], f"Segmented{name}Data")), "<u2")
             tables.append(expand_segments(words, count, f"Segmented{name}Data"))
         else:
             data = read_words(data_set, _PLAIN[place], f"{name}Data")
@@ -85,11 +81,7 @@ def _expand(
         elif opcode == 1:
             if position >= end or not filled:
                 raise Malformed(f"{keyword} has a linear segment with nothing to begin or end with")
-            new = (
-                np.linspace(float(table[filled - 1]), words[position], length + 1)[1:]
-                .round()
-                .astype(np.uint16)
-            )
+            new = np.linspace(float(table[filled - 1]), words[position], length + 1)[1:].round().astype(np.uint16)
             position += 1
         elif opcode == 2 and segments is None:
             if position + 2 > end:

@@ -134,9 +134,7 @@ def _whole_range(description: PixelDescription) -> Span | None:
 
 def _padding(data_set: DataSet, description: PixelDescription) -> tuple[float, float] | None:
     if description.keyword != "PixelData":
-        tags = (
-            (0x00280122, 0x00280124) if description.keyword == "FloatPixelData" else (0x00280123, 0x00280125)
-        )
+        tags = (0x00280122, 0x00280124) if description.keyword == "FloatPixelData" else (0x00280123, 0x00280125)
         value = data_set.number(tags[0])
         limit = data_set.number(tags[1])
     else:

@@ -63,9 +63,7 @@ def render_volume(request: VolumeRequest) -> bytes:
 def _needed(header: NiftiHeader, most_bytes: int) -> int:
     volume = math.prod(header.dim[:3]) * (header.bitpix // 8)
     if header.vox_offset + volume > most_bytes:
-        raise LimitExceeded(
-            f"the NIfTI volume is over {most_bytes} bytes and is not drawn", code="render-limit"
-        )
+        raise LimitExceeded(f"the NIfTI volume is over {most_bytes} bytes and is not drawn", code="render-limit")
     return header.vox_offset + volume
 
 
@@ -140,9 +138,7 @@ def _panels(voxels: npt.NDArray[Any], header: NiftiHeader) -> list[npt.NDArray[n
     largest = max(max(s.shape[0] * d, s.shape[1] * a) for s, d, a in slices)
     step = max(finest, largest / _MOST_PANEL)
     return [
-        resize(
-            level, max(1, round(level.shape[0] * down / step)), max(1, round(level.shape[1] * across / step))
-        )
+        resize(level, max(1, round(level.shape[0] * down / step)), max(1, round(level.shape[1] * across / step)))
         for level, (_, down, across) in zip(levels, slices, strict=True)
     ]
 

@@ -76,9 +76,7 @@ class AuditLogContract:
         assert len(assert_chained(rooms.audit, rooms.key)) == 5000
 
     def test_odd_text_is_kept_in_a_form_whose_digest_holds(self, rooms: AuditRooms) -> None:
-        rooms.audit.append(
-            [new_entry(actor="a\0\ud800", address="::1\0", request_id="\U0001f9e0é"), new_entry()]
-        )
+        rooms.audit.append([new_entry(actor="a\0\ud800", address="::1\0", request_id="\U0001f9e0é"), new_entry()])
         first, _ = assert_chained(rooms.audit, rooms.key)
         assert (first.actor, first.address, first.request_id) == ("a?", "::1", "\U0001f9e0é")
 

@@ -81,9 +81,7 @@ class BlobStoreContract:
             (10, 0),
         ],
     )
-    def test_ranges_are_cut_where_the_blob_ends(
-        self, blobs: BlobStore, offset: int, length: int | None
-    ) -> None:
+    def test_ranges_are_cut_where_the_blob_ends(self, blobs: BlobStore, offset: int, length: int | None) -> None:
         data = b"0123456789"
         put(blobs, "ten", data)
         wanted = data[offset:] if length is None else data[offset : offset + length]

@@ -56,9 +56,7 @@ def sequence(tag: int, *items: bytes, undefined: bool = False) -> bytes:
     return element(tag, "SQ", b"".join(items))
 
 
-def meta(
-    transfer_syntax: str, uid: str, *, preamble: bytes = bytes(128), group_length: int | None = None
-) -> bytes:
+def meta(transfer_syntax: str, uid: str, *, preamble: bytes = bytes(128), group_length: int | None = None) -> bytes:
     """Preamble, prefix and File Meta Information."""
     group = b"".join(
         (
@@ -73,7 +71,7 @@ def meta(
     return preamble + b"DICM" + element(0x00020000, "UL", pack("<L", stated)) + group
 
 
-def identity(uid: str, *, character_set: str | None = None, **changes: bytes | str | None) -> bytes:
+def identity(uid: str, character_set: str | None = None, **changes: bytes | str | None) -> bytes:
     """The elements that every instance has; changed by name, left out where None."""
     values: dict[str, tuple[int, str, bytes | str | None]] = {
         "character_set": (0x00080005, "CS", character_set),

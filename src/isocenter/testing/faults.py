@@ -142,9 +142,7 @@ class FaultyIndex:
         self.inner = inner
         self.plan = plan
 
-    def commit(
-        self, new: Sequence[tuple[NewImage, AuditEntry]], *, keep_versions: bool = False
-    ) -> Sequence[Committed]:
+    def commit(self, new: Sequence[tuple[NewImage, AuditEntry]], *, keep_versions: bool = False) -> Sequence[Committed]:
         self.plan.pass_or_raise("commit")
         done = self.inner.commit(new, keep_versions=keep_versions)
         self.plan.pass_or_raise("committed")

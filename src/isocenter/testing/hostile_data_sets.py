@@ -70,8 +70,7 @@ def structure() -> Iterator[Hostile]:
         yield Hostile(f"structure/cut-at-{cut:03}", whole[:cut], "reject")
     uid_data = identity("2.25.8")
     yield odd("structure/element-twice", element(0x00100020, "LO", "ANOTHER"), _PIXELS)
-    yield odd("structure/element-twice-alike", element(0x00100020, "LO",
-    "HOSTILE"), _PIXELS, expect="either")
+    yield odd("structure/element-twice-alike", element(0x00100020, "LO", "HOSTILE"), _PIXELS, expect="either")
     yield odd("structure/pixels-twice", _PIXELS, native(bytes(32)), expect="either")
     yield Hostile("structure/out-of-order", meta(EXPLICIT, "2.25.8") + _PIXELS + uid_data, "either")
     yield odd("structure/stray-item-ends", ITEM_END * 300, _PIXELS)
@@ -81,14 +80,10 @@ def structure() -> Iterator[Hostile]:
     yield odd("structure/trailing-noise", _PIXELS, noise(5_000), expect="either")
     yield odd("structure/group-two-in-the-body", element(0x00020010, "UI", IMPLICIT), _PIXELS)
     yield odd("structure/group-zero", element(0x00000002, "UI", "1.2"), _PIXELS)
-    flood = b"".join(
-        element(0x00091000 + (n // 60_000 << 17) + n % 60_000, "SH", "a") for n in range(400_000)
-    )
+    flood = b"".join(element(0x00091000 + (n // 60_000 << 17) + n % 60_000, "SH", "a") for n in range(400_000))
     yield odd("structure/element-flood", flood)
     yield odd("structure/item-flood", sequence(_REFERENCED, item(b"") * 600_000), expect="either")
-    yield odd(
-        "structure/backslash-flood", element(0x00091001, "UC", "\\" * 3_000_000), _PIXELS, expect="either"
-    )
+    yield odd("structure/backslash-flood", element(0x00091001, "UC", "\\" * 3_000_000), _PIXELS, expect="either")
     yield odd("structure/number-flood", element(0x00091001, "UC", "1\\" * 1_500_000), expect="either")
     yield odd(
         "structure/short-flood",
@@ -131,10 +126,7 @@ def nesting() -> Iterator[Hostile]:
         "nesting/element-past-item",
         sequence(_REFERENCED, item(element(0x00081150, "UI", b"1.2.", length=90))),
     )
-    yield odd(
-        "nesting/sequence-past-item", sequence(_REFERENCED, item(element(0x00081199, "SQ", b"",
-        length=900)))
-    )
+    yield odd("nesting/sequence-past-item", sequence(_REFERENCED, item(element(0x00081199, "SQ", b"", length=900))))
     yield odd("nesting/half-item-head", element(_REFERENCED, "SQ", b"\xfe\xff\0\xe0"), _PIXELS)
 
 
@@ -183,17 +175,10 @@ def headers() -> Iterator[Hostile]:
         ("empty", ""),
         ("nul", "1.2\0.840"),
     ):
-        yield odd(
-            f"headers/syntax-{name}",
-            _PIXELS, syntax=syntax, expect="either" if name == "empty" else "reject"
-        )
-    yield Hostile(
-        "headers/other-instance", meta(EXPLICIT, "2.25.10") + identity("2.25.11") + _PIXELS, "either"
-    )
+        yield odd(f"headers/syntax-{name}", _PIXELS, syntax=syntax, expect="either" if name == "empty" else "reject")
+    yield Hostile("headers/other-instance", meta(EXPLICIT, "2.25.10") + identity("2.25.11") + _PIXELS, "either")
     yield Hostile("headers/no-meta", identity("2.25.12") + _PIXELS, "accept")
-    yield Hostile(
-        "headers/no-preamble", meta(EXPLICIT, "2.25.13")[128:] + identity("2.25.13") + _PIXELS, "accept"
-    )
+    yield Hostile("headers/no-preamble", meta(EXPLICIT, "2.25.13")[128:] + identity("2.25.13") + _PIXELS, "accept")
     huge = element(0x00020102, "OB", bytes(3 << 20))
     yield Hostile(
         "headers/huge-private-meta",
@@ -206,9 +191,7 @@ def headers() -> Iterator[Hostile]:
         meta(EXPLICIT, "2.25.15") + nested + identity("2.25.15") + _PIXELS,
         "reject",
     )
-    yield Hostile(
-        "headers/meta-twice", meta(EXPLICIT, "2.25.16") + meta(EXPLICIT, "2.25.16")[132:] + body, "reject"
-    )
+    yield Hostile("headers/meta-twice", meta(EXPLICIT, "2.25.16") + meta(EXPLICIT, "2.25.16")[132:] + body, "reject")
     for name in ("sop_class", "sop_instance", "study", "series"):
         missing = identity("2.25.17", **{name: None})
         yield Hostile(f"headers/without-{name}", meta(EXPLICIT, "2.25.17") + missing + _PIXELS, "reject")
@@ -269,8 +252,7 @@ def text() -> Iterator[Hostile]:
     for number, attack in enumerate(INJECTIONS):
         name = f"text/injection-{number:02}"
         body = identity(
-            uid_of(name), character_set="ISO_IR 192",
-            patient_name=attack.encode(), patient_id=attack.encode()
+            uid_of(name), character_set="ISO_IR 192", patient_name=attack.encode(), patient_id=attack.encode()
         )
         more = element(0x00080050, "SH", attack.encode()) + element(0x00081030, "LO", attack.encode())
         yield Hostile(name, meta(EXPLICIT, uid_of(name)) + body + more + _PIXELS, "either")
@@ -303,39 +285,44 @@ def _deflate(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-def _bomb(head: bytes, size: int) -> bytes:
+def zeros(size: int) -> bytes:
+    """`size` zeros (a multiple of 1 MiB) as deflate blocks that may stand anywhere before the last block."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return (packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)) * (size >> 20)
+
+
+def bomb(head: bytes, size: int) -> bytes:
     """`head` and then `size` zeros, deflated; made without holding them."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    parts, zeros = [packer.compress(head)], bytes(1 << 20)
-    parts += [packer.compress(zeros) for _ in range(size >> 20)]
-    return b"".join((*parts, packer.flush()))
+    start = packer.compress(head) + packer.flush(zlib.Z_FULL_FLUSH)
+    return start + zeros(size) + packer.flush()
 
 
 def deflated() -> Iterator[Hostile]:
     """Deflated Data Sets: sound, cut, damaged, and ones that inflate beyond all measure."""
-    head = meta(DEFLATED, uid_of("deflated"))
-    body = identity(uid_of("deflated"))
-    good = _deflate(body + _PIXELS)
+    own = uid_of("deflated/sound")
+    head, good = meta(DEFLATED, own), _deflate(identity(own) + _PIXELS)
     yield Hostile("deflated/sound", head + good, "accept")
     yield Hostile("deflated/cut", head + good[:-9], "reject")
     yield Hostile("deflated/damaged", head + good[:20] + b"\xff\xff\xff" + good[23:], "reject")
     yield Hostile("deflated/nothing", head, "reject")
-    yield Hostile("deflated/zlib-wrapped", head + zlib.compress(body + _PIXELS), "reject")
+    yield Hostile("deflated/zlib-wrapped", head + zlib.compress(identity(own) + _PIXELS), "reject")
     yield Hostile("deflated/trailing", head + good + b"trailing" * 100, "either")
+    head, body = meta(DEFLATED, uid_of("deflated")), identity(uid_of("deflated"))
     size = 1200 << 20
     yield Hostile(
         "deflated/bomb-in-pixels",
-        head + _bomb(body + description(65535, 8000) + native(b"", length=size), size),
+        head + bomb(body + description(65535, 8000) + native(b"", length=size), size),
         "reject",
     )
-    yield Hostile("deflated/bomb-of-zeros", head + _bomb(b"", 300 << 20), "reject")
+    yield Hostile("deflated/bomb-of-zeros", head + bomb(b"", 300 << 20), "reject")
     yield Hostile(
         "deflated/bomb-in-text",
-        head + _bomb(body + element(0x00091001, "UT", b"", length=200 << 20), 200 << 20),
+        head + bomb(body + element(0x00091001, "UT", b"", length=200 << 20), 200 << 20),
         "either",
     )
     yield Hostile(
         "deflated/bomb-after-the-end",
-        head + _bomb(body + short(0x00280010, 1) + native(b""), 1300 << 20),
+        head + bomb(body + short(0x00280010, 1) + native(b""), 1300 << 20),
         "reject",
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from struct import pack, pack_into
 
 from isocenter.testing.elements import EXPLICIT, description, identity, instance, meta, native
-from isocenter.testing.hostile_data_sets import Expectation, Hostile, uid_of
+from isocenter.testing.hostile_data_sets import Expectation, Hostile, bomb, uid_of
 from isocenter.testing.instances import gif_picture, jpeg_picture, nifti_volume, png_picture
 
 _BODY = description() + native(bytes(32))
@@ -100,10 +100,8 @@ def volumes() -> Iterator[Hostile]:
 
 
 def gzip_bomb(head: bytes, size: int) -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    zeros = bytes(1 << 20)
-    parts = [packer.compress(head), *(packer.compress(zeros) for _ in range(size >> 20)), packer.flush()]
-    return b"".join(parts)
+    """The sum at the end is wrong: nobody should come as far."""
+    return gzip.compress(b"", mtime=0)[:10] + bomb(head, size) + bytes(8)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -123,11 +121,9 @@ def pictures() -> Iterator[Hostile]:
         data = signature + head + _chunk(b"IDAT", zlib.compress(bytes(1000))) + _chunk(b"IEND", b"")
         yield Hostile(f"pictures/png-{name}", data, "either")
     head = _chunk(b"IHDR", pack(">LLBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0))
-    bomb = zlib.compress(bytes(200 << 20), 9)
-    text = _chunk(b"zTXt", b"k\0\0" + bomb)
-    yield Hostile(
-        "pictures/png-bomb", signature + head + _chunk(b"IDAT", bomb) + _chunk(b"IEND", b""), "either"
-    )
+    squeezed = zlib.compress(bytes(100 << 20), 1)
+    text = _chunk(b"zTXt", b"k\0\0" + squeezed)
+    yield Hostile("pictures/png-bomb", signature + head + _chunk(b"IDAT", squeezed) + _chunk(b"IEND", b""), "either")
     yield Hostile("pictures/png-text-bomb", signature + head + text + _chunk(b"IEND", b""), "either")
     yield Hostile(
         "pictures/gif-largest",
@@ -175,19 +171,9 @@ def archives() -> Iterator[tuple[str, bytes]]:
         "escape.zip",
         _zip(("../../../../tmp/isocenter-hit", sound), ("/tmp/isocenter-hit", sound), ("C:\\hit", sound)),
     )
-    yield "bomb.zip", _zip(("bomb.dcm", bytes(1100 << 20)))
-    yield (
-        "image-bomb.zip",
-        _zip(
-            (
-                "bomb.dcm",
-                meta(EXPLICIT, "2.25.30")
-                + identity("2.25.30")
-                + native(b"", length=0xFFFFFFFE)
-                + bytes(300 << 20),
-            )
-        ),
-    )
+    yield "bomb.zip", _zip_of_one(bomb(b"", 1100 << 20), 1100 << 20)
+    image = meta(EXPLICIT, "2.25.30") + identity("2.25.30") + native(b"", length=0xFFFFFFFE)
+    yield "image-bomb.zip", _zip_of_one(bomb(image, 300 << 20), len(image) + (300 << 20))
     yield "nested.zip", _zip(("inner.zip", _zip(("innermost.zip", _zip(("sound", sound))))))
     yield (
         "names.zip",
@@ -214,11 +200,16 @@ def _overlapping(data: bytes, count: int) -> bytes:
     at = whole.index(b"PK\1\2")
     entry, end = whole[at:-22], len(whole) - 22
     entries = b"".join(entry[:46] + entry[46:47].replace(b"a", b"%c" % (33 + n % 90)) for n in range(count))
-    return (
-        whole[:at]
-        + entries
-        + pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, len(entries), end - len(entry), 0)
-    )
+    return whole[:at] + entries + pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, len(entries), end - len(entry), 0)
+
+
+def _zip_of_one(squeezed: bytes, size: int) -> bytes:
+    """A member that inflates to `size` bytes; its sum is wrong, which nobody should come to see."""
+    name = b"bomb.dcm"
+    head = pack("<5H3L2H", 20, 0, 8, 0, 0x21, 0, len(squeezed), size, len(name), 0)
+    local = b"PK\3\4" + head + name + squeezed
+    central = b"PK\1\2" + pack("<H", 20) + head + pack("<HHHLL", 0, 0, 0, 0, 0) + name
+    return local + central + pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(central), len(local), 0)
 
 
 def _many_empty(count: int) -> bytes:

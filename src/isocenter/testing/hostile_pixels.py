@@ -56,6 +56,12 @@ def lies() -> Iterator[Hostile]:
     yield odd("pixels/one-short", description(), native(bytes(30)))
     yield odd("pixels/far-too-long", description(), native(bytes(100_000)), expect="either")
     yield odd("pixels/three-kinds", sound[:-44], element(0x7FE00008, "OF", bytes(64)), few, expect="either")
+    yield from _looks(few)
+
+
+def _looks(few: bytes) -> Iterator[Hostile]:
+    """Windows, rescaling and look-up tables out of bounds."""
+    sound = description() + native(bytes(32))
     yield odd(
         "pixels/window-of-none",
         element(0x00281050, "DS", "40"),
@@ -87,9 +93,7 @@ def lies() -> Iterator[Hostile]:
         indices,
         expect="either",
     )
-    yield odd(
-        "pixels/palette-missing", description(bits=8, photometric="PALETTE COLOR"), indices, expect="either"
-    )
+    yield odd("pixels/palette-missing", description(bits=8, photometric="PALETTE COLOR"), indices, expect="either")
     table = item(short(0x00283002, 0, 0, 16) + element(0x00283006, "OW", bytes(2)))
     yield odd("pixels/voi-table-short", sequence(0x00283010, table), sound, expect="either")
 
@@ -107,16 +111,7 @@ def _j2k(width: int, height: int, *, tile: tuple[int, int] | None = None, compon
     coding = pack(">HBBHBBBBBB", 12, 0, 0, 1, 0, 5, 4, 4, 0, 1)
     quantisation = pack(">HB", 19, 0x40) + b"\x80" * 16
     tile_part = b"\xff\x90" + pack(">HHLBB", 10, 0, 0, 0, 1) + b"\xff\x93" + bytes(32)
-    return (
-        b"\xff\x4f\xff\x51"
-        + size
-        + b"\xff\x52"
-        + coding
-        + b"\xff\x5c"
-        + quantisation
-        + tile_part
-        + b"\xff\xd9"
-    )
+    return b"\xff\x4f\xff\x51" + size + b"\xff\x52" + coding + b"\xff\x5c" + quantisation + tile_part + b"\xff\xd9"
 
 
 def _jpeg(width: int, height: int, *, marker: int = 0xC0, bits: int = 8, scans: int = 1) -> bytes:
@@ -140,13 +135,9 @@ def codestreams() -> Iterator[Hostile]:
         table: bytes = b"",
         closed: bool = True,
     ) -> Hostile:
-        return odd(
-            name, head, encapsulated(fragments, table=table, closed=closed), syntax=syntax, expect="either"
-        )
+        return odd(name, head, encapsulated(fragments, table=table, closed=closed), syntax=syntax, expect="either")
 
-    yield made(
-        "codes/rle-bomb", RLE, _rle((64,), b"\x81\0" * 120_000), head=description(65535, 65535, bits=8)
-    )
+    yield made("codes/rle-bomb", RLE, _rle((64,), b"\x81\0" * 120_000), head=description(65535, 65535, bits=8))
     plane = b"\x81\0" * 131_072
     many = tuple(_rle((64, 64 + len(plane)), plane + plane) for _ in range(12))
     yield made("codes/rle-many-large-frames", RLE, *many, head=description(4096, 4096, frames="12"))
@@ -171,9 +162,7 @@ def codestreams() -> Iterator[Hostile]:
         head=description(60_000, 60_000),
     )
     yield made("codes/j2k-no-tile-size", JPEG_2000, _j2k(4, 4, tile=(0, 0)))
-    yield made(
-        "codes/j2k-components", JPEG_2000, _j2k(512, 512, components=16_384), head=description(512, 512)
-    )
+    yield made("codes/j2k-components", JPEG_2000, _j2k(512, 512, components=16_384), head=description(512, 512))
     yield made("codes/j2k-cut", JPEG_2000, _j2k(4, 4)[:60])
     for name, marker, bits, syntax in (
         ("jpeg", 0xC0, 8, JPEG),
@@ -182,9 +171,7 @@ def codestreams() -> Iterator[Hostile]:
     ):
         for width in (0, 4, 65_500):
             head = description(width or 4, width or 4, bits=bits)
-            yield made(
-                f"codes/{name}-{width}", syntax, _jpeg(width, width, marker=marker, bits=bits), head=head
-            )
+            yield made(f"codes/{name}-{width}", syntax, _jpeg(width, width, marker=marker, bits=bits), head=head)
     scans = _jpeg(2000, 2000, marker=0xC2, scans=15_000)
     yield made("codes/jpeg-scans", JPEG, scans, head=description(2000, 2000, bits=8))
     yield from _fragments(small)
@@ -198,12 +185,8 @@ def _fragments(small: bytes) -> Iterator[Hostile]:
         ("outside", pack("<LL", 0, 0xFFFFFF00)), ("backwards", pack("<LL", 80, 0)), ("odd", b"\0\0\0\0\1\1"),
         ("same", pack("<LL", 0, 0)), ("many", pack("<9L", *range(9))),
     ):  # fmt: skip
-        yield odd(
-            f"codes/table-{name}", two, encapsulated((frame, frame), table=table), syntax=RLE, expect="either"
-        )
-    extended = element(0x7FE00001, "OV", pack("<QQ", 0, 1 << 60)) + element(
-        0x7FE00002, "OV", pack("<QQ", 1 << 60, 1)
-    )
+        yield odd(f"codes/table-{name}", two, encapsulated((frame, frame), table=table), syntax=RLE, expect="either")
+    extended = element(0x7FE00001, "OV", pack("<QQ", 0, 1 << 60)) + element(0x7FE00002, "OV", pack("<QQ", 1 << 60, 1))
     yield odd(
         "codes/extended-table-outside",
         two,

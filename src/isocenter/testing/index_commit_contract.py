@@ -106,9 +106,7 @@ class CommitContract(IndexTests):
         assert outcomes(commit(index, *batch)) == ["stored", "duplicate", "conflict"]
         assert index.images(ImageQuery()).items == (batch[0].record,)
 
-    def test_later_items_of_a_batch_replace_the_earlier_ones_where_versions_are_kept(
-        self, index: Index
-    ) -> None:
+    def test_later_items_of_a_batch_replace_the_earlier_ones_where_versions_are_kept(self, index: Index) -> None:
         uid, other = new_uid(), new_image()
         batch = [new_image(instance=uid, content=content) for content in (b"1", b"2", b"2", b"3")]
         batch.insert(2, other)
@@ -158,9 +156,7 @@ class CommitContract(IndexTests):
         again = new_image(instance=first.record.sop_instance_uid, content=b"other")
         assert outcomes(commit(index, again)) == ["stored"]
 
-    def test_an_internal_id_taken_by_another_image_raises_conflict_and_changes_nothing(
-        self, rooms: IndexRooms
-    ) -> None:
+    def test_an_internal_id_taken_by_another_image_raises_conflict_and_changes_nothing(self, rooms: IndexRooms) -> None:
         first, fine = new_image(), new_image()
         commit(rooms.index, first)
         before = rooms.audit.head()
@@ -211,9 +207,7 @@ class CommitContract(IndexTests):
         assert len(index.images(ImageQuery(image_id=text)).items) == 1
 
     @pytest.mark.parametrize("field", ["subject_id", "image_id", "study_uid", "sop_instance_uid"])
-    def test_an_identifier_above_512_bytes_is_refused_by_its_keyword_alone(
-        self, rooms: IndexRooms, field: str
-    ) -> None:
+    def test_an_identifier_above_512_bytes_is_refused_by_its_keyword_alone(self, rooms: IndexRooms, field: str) -> None:
         longest = "é" * 256
         good, bad = new_image(), new_image()
         fits: dict[str, Any] = {field: longest}
@@ -229,9 +223,7 @@ class CommitContract(IndexTests):
         batch.append(replace(new_image(), details=replace(batch[0].details, frames=None)))
         commit(index, *batch)
         ids = [each.record.id for each in batch]
-        assert index.details([ids[2], "nowhere", ids[0], ids[1]]) == {
-            each.record.id: each.details for each in batch
-        }
+        assert index.details([ids[2], "nowhere", ids[0], ids[1]]) == {each.record.id: each.details for each in batch}
         assert index.details([]) == {}
 
     def test_details_of_thousands_of_images_are_one_call(self, index: Index) -> None:

@@ -87,9 +87,7 @@ class StateContract(IndexTests):
         with pytest.raises(ValueError, match="superseded"):
             index.transition([], State.SUPERSEDED, new_entry())
 
-    def test_restoring_onto_a_taken_identity_raises_conflict_and_changes_nothing(
-        self, rooms: IndexRooms
-    ) -> None:
+    def test_restoring_onto_a_taken_identity_raises_conflict_and_changes_nothing(self, rooms: IndexRooms) -> None:
         index, first, fine = rooms.index, new_image(), new_image()
         commit(index, first, fine)
         ids = [fine.record.id, first.record.id]
@@ -168,9 +166,7 @@ class ConcurrencyContract(IndexTests):
         assert len(every_image(rooms.index, ImageQuery(states=tuple(State)))) == 16
         assert len(rooms.index.images(ImageQuery()).items) == 1
 
-    def test_overlapping_batches_in_opposite_order_neither_lock_up_nor_double(
-        self, rooms: IndexRooms
-    ) -> None:
+    def test_overlapping_batches_in_opposite_order_neither_lock_up_nor_double(self, rooms: IndexRooms) -> None:
         uids, ways = [new_uid() for _ in range(40)], [rooms.index, rooms.again()]
 
         def write(i: int) -> Sequence[Committed]:
@@ -185,9 +181,7 @@ class ConcurrencyContract(IndexTests):
     def test_an_image_deleted_by_many_is_deleted_once(self, rooms: IndexRooms) -> None:
         new, ways = new_image(), [rooms.index, rooms.again()]
         commit(rooms.index, new)
-        changed = together(
-            lambda i: len(ways[i % 2].transition([new.record.id], State.DELETED, new_entry())), range(8)
-        )
+        changed = together(lambda i: len(ways[i % 2].transition([new.record.id], State.DELETED, new_entry())), range(8))
         assert sum(changed) == 1
 
     def test_a_reader_of_the_feed_never_misses_an_event(self, rooms: IndexRooms) -> None:
@@ -240,7 +234,5 @@ class ConcurrencyContract(IndexTests):
         assert len(seen) == 73
 
 
-class IndexContract(
-    CommitContract, TellContract, StateContract, QueryContract, LevelContract, ConcurrencyContract
-):
+class IndexContract(CommitContract, TellContract, StateContract, QueryContract, LevelContract, ConcurrencyContract):
     """All of it: the class for a backend to subclass."""

@@ -110,9 +110,7 @@ class QueryContract(IndexTests):
             batch[2].record.id, batch[4].record.id, batch[5].record.id, late.record.id,
         ]  # fmt: skip
 
-    @pytest.mark.parametrize(
-        "text", ["", "1", "x", "AAAAAAAAAAE=", "AAAAAAAAAAAAAAAA", "é", "\0", "' OR 1=1"]
-    )
+    @pytest.mark.parametrize("text", ["", "1", "x", "AAAAAAAAAAE=", "AAAAAAAAAAAAAAAA", "é", "\0", "' OR 1=1"])
     def test_a_foreign_cursor_is_a_bad_request(self, index: Index, text: str) -> None:
         with pytest.raises(BadRequest):
             index.images(ImageQuery(after=text))
@@ -178,9 +176,7 @@ class LevelContract(IndexTests):
 
     def test_superseded_and_duplicate_images_are_not_counted(self, index: Index) -> None:
         study, series, uid = new_uid(), new_uid(), new_uid()
-        batch = [
-            new_image(study=study, series=series, instance=uid, content=each) for each in (b"1", b"1", b"2")
-        ]
+        batch = [new_image(study=study, series=series, instance=uid, content=each) for each in (b"1", b"1", b"2")]
         commit(index, *batch, keep_versions=True)
         assert index.levels("study", ImageQuery()).items[0].number_of_instances == 1
 
@@ -208,9 +204,7 @@ class LevelContract(IndexTests):
         first, other = new_image(), new_image(content=b"2")
         moved = replace(other, record=replace(other.record, sop_instance_uid=first.record.sop_instance_uid))
         commit(index, first, moved, keep_versions=True)
-        assert [each.study_uid for each in index.levels("study", ImageQuery()).items] == [
-            moved.record.study_uid
-        ]
+        assert [each.study_uid for each in index.levels("study", ImageQuery()).items] == [moved.record.study_uid]
 
     def test_levels_are_found_by_store_subject_study_and_series(self, index: Index) -> None:
         wanted = new_image(subject="one")

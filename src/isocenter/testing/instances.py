@@ -30,9 +30,7 @@ def uid(seed: int, *names: object) -> str:
     return f"2.25.{int.from_bytes(hashlib.sha256(text.encode()).digest()[:15])}"
 
 
-def ct_slice(
-    seed: int = 1, number: int = 1, *, size: int = 256, slices: int = SLICES, **changes: Any
-) -> bytes:
+def ct_slice(seed: int = 1, number: int = 1, *, size: int = 256, slices: int = SLICES, **changes: Any) -> bytes:
     """One axial slice of a phantom, `number` from 1 up to the head; `changes` set attributes by keyword."""
     spacing = 320.0 / size
     half = (size - 1) / 2 * spacing

@@ -109,9 +109,7 @@ class JobLedgerContract:
         assert kept is not None
         assert [i % 3 for i in range(9) if won[i]] == [FINAL.index(kept.state)] * 3
 
-    def test_a_claim_holds_against_others_but_not_against_its_owner(
-        self, ledger: JobLedger, job: Job
-    ) -> None:
+    def test_a_claim_holds_against_others_but_not_against_its_owner(self, ledger: JobLedger, job: Job) -> None:
         assert ledger.claim(job.id, "validate", 0, "one", 60)
         assert ledger.claim(job.id, "validate", 0, "one", 60)
         assert not ledger.claim(job.id, "validate", 0, "two", 60)

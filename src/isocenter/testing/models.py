@@ -58,9 +58,7 @@ def _swapped(model: Model) -> Model:
     return found
 
 
-def _data_sets(
-    ours: Model, theirs: Model, path: str, bulk: Mapping[str, tuple[int, int]], blob: bytes
-) -> list[str]:
+def _data_sets(ours: Model, theirs: Model, path: str, bulk: Mapping[str, tuple[int, int]], blob: bytes) -> list[str]:
     found = []
     for tag in sorted({*ours, *theirs}):
         if tag == "00080005" or tag.endswith("0000") or tag in ("7FE00010",):

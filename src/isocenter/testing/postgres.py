@@ -36,9 +36,7 @@ class PostgresServer:
     def new_database(self, template: str = "template1") -> str:
         """The name of a new database like the template; nobody may be connected to the template."""
         name = f"test_{next(self._names)}"
-        self._run(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
-        )
+        self._run(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
         return name
 
     def drop(self, database: str) -> None:

@@ -54,6 +54,11 @@ class Access:
         denied = isinstance(error, Forbidden | Hidden)
         self.policy.trail.refuse(self.caller.entry(_DOING[self.scope], "denied" if denied else "failed"))
 
+    def failed(self, count: int, store: str | None) -> None:
+        """Audit that so many things this request sent in were not taken."""
+        if count:
+            self.policy.trail.refuse(self.caller.entry(_DOING[self.scope], "failed", store=store, count=count))
+
     def note(self, action: str, *, record: ImageRecord | None = None, store: str | None = None, count: int = 1) -> None:
         """Audit a read or search of this request."""
         image = None if record is None else record.id

@@ -151,9 +151,7 @@ def test_threads_and_crashes_together_lose_no_worker() -> None:
     sandbox.close()
 
 
-def test_a_worker_sees_nothing_of_our_environment(
-    sandbox: ProcessSandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_sees_nothing_of_our_environment(sandbox: ProcessSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     seen = sandbox.run(visible_environment, 0, seconds=30)
     assert "AWS_SECRET_ACCESS_KEY" not in seen

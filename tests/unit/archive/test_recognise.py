@@ -19,7 +19,8 @@ from isocenter.testing.instances import ct_slice, gif_picture, jpeg_picture, nif
 
 def recognised(data: bytes, step: int = 1 << 20, limits: Limits | None = None) -> Facts:
     inspector = inspector_for(data[:HEAD], limits or Limits())
-    for start in range(0, len(data), step):
+    inspector.feed(data[:HEAD])
+    for start in range(HEAD, len(data), step):
         inspector.feed(data[start : start + step])
     return inspector.finish()
 

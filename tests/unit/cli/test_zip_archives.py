@@ -20,7 +20,7 @@ from isocenter.testing.instances import ct_slice
 NAMES = [name for name, _ in archives()]
 
 
-def outcomes(path: Path, most: int = 1 << 30) -> list[str]:
+def outcomes(path: Path, most: int = 256 << 20) -> list[str]:
     """What becomes of each member: its size, or the code of why it is refused."""
     found, reader = [], ZipReader()
     for source in sources([str(path)]):
@@ -80,7 +80,7 @@ def test_an_archive_is_opened_once_for_all_its_members(folder: Path, monkeypatch
 
     def counted(*arguments: object) -> zipfile.ZipFile:
         opened.append(arguments)
-        return real(*arguments)  # type: ignore[call-overload,no-any-return]
+        return real(*arguments)  # type: ignore[call-overload]
 
     monkeypatch.setattr(zipfile, "ZipFile", counted)
     assert len(outcomes(folder / "many-empty.zip")) == 100_000

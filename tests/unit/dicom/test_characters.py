@@ -64,20 +64,14 @@ def test_names_read_as_pydicom_reads_them(path: Path, caplog: pytest.LogCaptureF
     assert [name.rstrip("^") for name in found] == [name.rstrip("^").rstrip("=") for name in expected if name]
 
 
-@given(
-    st.sampled_from(_TERMS), st.binary(max_size=200), st.sampled_from(["PN", "LO", "LT", "UT", "CS", "SH"])
-)
+@given(st.sampled_from(_TERMS), st.binary(max_size=200), st.sampled_from(["PN", "LO", "LT", "UT", "CS", "SH"]))
 def test_any_bytes_become_text_in_any_character_set(terms: str, value: bytes, vr: str) -> None:
     text = text_decoder(terms.encode())
     assert isinstance(text.decode(value, vr), str)
     assert all(isinstance(name, str) for name in text.person(value))
 
 
-@given(
-    st.text(
-        st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\\=^"), min_size=1, max_size=40
-    )
-)
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\\=^"), min_size=1, max_size=40))
 def test_utf_8_comes_back(text: str) -> None:
     assert text_decoder(b"ISO_IR 192").decode(text.encode(), "LO") == text
 

@@ -39,21 +39,16 @@ def describe(model: dict[str, dict[str, Any]], syntax: str) -> PixelDescription:
     return PixelDescription.from_data_set(DataSet(model), syntax)
 
 
-def decode(
-    model: dict[str, dict[str, Any]], syntax: str, data: bytes | bytearray, **options: int
-) -> DecodedFrame:
+def decode(model: dict[str, dict[str, Any]], syntax: str, data: bytes | bytearray, **options: int) -> DecodedFrame:
     return decode_frame(describe(model, syntax), bytes(data), **options)
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in bundled_images() if p.name not in BROKEN], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("path", [p for p in bundled_images() if p.name not in BROKEN], ids=lambda path: path.name)
 def test_every_frame_of_a_real_file_is_what_pydicom_decodes(path: Path) -> None:
     sample = read_sample(path)
     description = sample.description
     decoded = [
-        decode_frame(description, sample.frame(n), skip_bits=_skip(description, n))
-        for n in _numbers(description)
+        decode_frame(description, sample.frame(n), skip_bits=_skip(description, n)) for n in _numbers(description)
     ]
     pixels = np.stack([frame.pixels for frame in decoded])
     with warnings.catch_warnings():
@@ -93,9 +88,7 @@ def test_a_broken_file_is_malformed(name: str) -> None:
 def test_native_integers_of_any_width_sign_and_byte_order(kind: str, big: bool) -> None:
     limits = np.iinfo(kind)
     pixels = RANDOM.integers(limits.min, limits.max, (5, 6), endpoint=True).astype(kind)
-    model = image_model(
-        5, 6, bits=8 * pixels.itemsize, signed=kind[0] == "i", vr="OB" if kind[1] == "1" else "OW"
-    )
+    model = image_model(5, 6, bits=8 * pixels.itemsize, signed=kind[0] == "i", vr="OB" if kind[1] == "1" else "OW")
     data = pixels.astype(f"{'>' if big else '<'}{kind}").tobytes()
     found = decode(model, EXPLICIT_BIG if big else EXPLICIT_LITTLE, data).pixels
     assert found.dtype == np.dtype(kind)
@@ -122,9 +115,7 @@ def test_samples_kept_high_in_their_words_are_brought_down() -> None:
     model = image_model(1, 2, stored=12, more={0x00280102: 15})
     np.testing.assert_array_equal(decode(model, EXPLICIT_LITTLE, words.tobytes()).pixels, [[0x801, 0x7FF]])
     model = image_model(1, 2, stored=12, signed=True, more={0x00280102: 15})
-    np.testing.assert_array_equal(
-        decode(model, EXPLICIT_LITTLE, words.tobytes()).pixels, [[0x801 - 0x1000, 0x7FF]]
-    )
+    np.testing.assert_array_equal(decode(model, EXPLICIT_LITTLE, words.tobytes()).pixels, [[0x801 - 0x1000, 0x7FF]])
 
 
 @pytest.mark.parametrize("syntax", [EXPLICIT_LITTLE, EXPLICIT_BIG])
@@ -165,9 +156,7 @@ def test_colour_by_plane_comes_back_by_pixel() -> None:
 def test_native_422_shares_each_chroma_pair_between_two_pixels(columns: int) -> None:
     pairs = (columns + 1) // 2
     groups = np.arange(2 * pairs * 4, dtype="u1").reshape(2, pairs, 4)
-    found = decode(
-        image_model(2, columns, bits=8, photometric="YBR_FULL_422"), EXPLICIT_LITTLE, groups.tobytes()
-    )
+    found = decode(image_model(2, columns, bits=8, photometric="YBR_FULL_422"), EXPLICIT_LITTLE, groups.tobytes())
     assert found.photometric_interpretation == "YBR_FULL"
     assert found.pixels.shape == (2, columns, 3)
     np.testing.assert_array_equal(found.pixels[0, :4], [[0, 2, 3], [1, 2, 3], [4, 6, 7], [5, 6, 7]])
@@ -195,9 +184,7 @@ def rle(pixels: np.ndarray[Any, Any]) -> bytes:
     for plane in planes:
         for byte in reversed(range(plane.itemsize)):
             raw = (plane.astype(np.uint64) >> np.uint64(8 * byte)).astype("u1").tobytes()
-            packed = b"".join(
-                bytes([len(raw[i : i + 128]) - 1]) + raw[i : i + 128] for i in range(0, len(raw), 128)
-            )
+            packed = b"".join(bytes([len(raw[i : i + 128]) - 1]) + raw[i : i + 128] for i in range(0, len(raw), 128))
             segments.append(packed + bytes(len(packed) % 2))
     offsets = [64 + sum(map(len, segments[:n])) for n in range(len(segments))]
     return struct.pack("<16I", len(segments), *offsets, *[0] * (15 - len(segments))) + b"".join(segments)
@@ -216,9 +203,7 @@ def test_run_length_frames_of_any_width_and_colour(kind: str, samples: int) -> N
 
 def _lossless(codec: str, pixels: np.ndarray[Any, Any]) -> bytes:
     if codec == LOSSLESS:
-        return bytes(
-            imagecodecs.jpeg8_encode(pixels, lossless=True, predictor=4, bitspersample=8 * pixels.itemsize)
-        )
+        return bytes(imagecodecs.jpeg8_encode(pixels, lossless=True, predictor=4, bitspersample=8 * pixels.itemsize))
     if codec == SV1:
         return bytes(imagecodecs.ljpeg_encode(pixels, bitspersample=8 * pixels.itemsize))
     if codec == JLS:
@@ -254,9 +239,7 @@ def test_lossless_jpeg_of_ybr_is_not_transformed() -> None:
 @pytest.mark.parametrize("codec", [LOSSLESS, SV1, JLS, J2K, HTJ2K])
 def test_signed_values_written_without_sign_are_sign_extended(codec: str) -> None:
     signed = GREY_12.astype("i2") - 2048
-    found = decode(
-        image_model(37, 53, stored=12, signed=True), codec, _lossless(codec, signed.view("u2") & 0xFFF)
-    )
+    found = decode(image_model(37, 53, stored=12, signed=True), codec, _lossless(codec, signed.view("u2") & 0xFFF))
     assert found.pixels.dtype == np.int16
     np.testing.assert_array_equal(found.pixels, signed)
 
@@ -289,9 +272,7 @@ BLOCKS = np.kron(RANDOM.integers(0, 256, (4, 4, 3)), np.ones((16, 16, 1))).astyp
 
 @pytest.mark.parametrize("subsampling", ["444", "422", "420"])
 def test_jpeg_colour_written_as_ybr_comes_back_as_rgb(subsampling: str) -> None:
-    data = imagecodecs.jpeg8_encode(
-        BLOCKS, level=98, colorspace="RGB", outcolorspace="YCBCR", subsampling=subsampling
-    )
+    data = imagecodecs.jpeg8_encode(BLOCKS, level=98, colorspace="RGB", outcolorspace="YCBCR", subsampling=subsampling)
     found = decode(image_model(64, 64, bits=8, photometric="YBR_FULL_422"), JPEG, data)
     assert found.photometric_interpretation == "RGB"
     assert np.abs(found.pixels.astype(int) - BLOCKS).mean() < 6
@@ -304,9 +285,7 @@ def test_jpeg_colour_written_as_rgb_is_not_transformed() -> None:
 
 
 def test_jpeg_labelled_rgb_but_subsampled_is_ybr_all_the_same() -> None:
-    data = imagecodecs.jpeg8_encode(
-        BLOCKS, level=98, colorspace="RGB", outcolorspace="YCBCR", subsampling="420"
-    )
+    data = imagecodecs.jpeg8_encode(BLOCKS, level=98, colorspace="RGB", outcolorspace="YCBCR", subsampling="420")
     found = decode(image_model(64, 64, bits=8, photometric="RGB"), JPEG, data)
     assert np.abs(found.pixels.astype(int) - BLOCKS).mean() < 6
 
@@ -401,13 +380,7 @@ def test_a_blank_frame_that_compressed_to_almost_nothing_decodes() -> None:
 @pytest.mark.parametrize("codec", [JPEG, SV1, JLS, J2K, HTJ2K, JXL, RLE])
 def test_a_truncated_codestream_is_rejected_or_decoded_but_never_fails_otherwise(codec: str) -> None:
     grey = (GREY_12 >> 4).astype("u1")
-    data = (
-        imagecodecs.jpeg8_encode(grey)
-        if codec == JPEG
-        else rle(grey)
-        if codec == RLE
-        else _lossless(codec, grey)
-    )
+    data = imagecodecs.jpeg8_encode(grey) if codec == JPEG else rle(grey) if codec == RLE else _lossless(codec, grey)
     for length in range(0, len(data), max(1, len(data) // 40)):
         with suppress(Rejected):
             assert decode(image_model(37, 53, bits=8), codec, data[:length]).pixels.shape == (37, 53)

@@ -68,9 +68,7 @@ def _whole() -> list[Path]:
 
 
 @pytest.mark.parametrize("path", _whole(), ids=lambda path: path.name)
-def test_the_frames_of_bundled_files_are_those_of_pydicom(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_frames_of_bundled_files_are_those_of_pydicom(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
     data = path.read_bytes()
     with warnings.catch_warnings():
@@ -132,9 +130,7 @@ def test_frames_of_many_fragments_are_joined_by_the_basic_offset_table() -> None
 
 
 def test_frames_of_many_fragments_are_joined_by_the_extended_offset_table() -> None:
-    extended = element(0x7FE00001, "OV", pack("<3Q", *_STARTS)) + element(
-        0x7FE00002, "OV", pack("<3Q", 22, 32, 12)
-    )
+    extended = element(0x7FE00001, "OV", pack("<3Q", *_STARTS)) + element(0x7FE00002, "OV", pack("<3Q", 22, 32, 12))
     assert frames_of(made(_SPLIT, more=extended)) == [_ONE, _TWO, _THREE]
 
 
@@ -199,14 +195,10 @@ def test_pixel_data_and_transfer_syntax_must_agree() -> None:
         opened(instance("2.25.1", description(2, 2), native(bytes(8)), transfer_syntax=JPEG_2000))
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 2**40), st.integers(0, 2**32 - 1)), min_size=1, max_size=50), st.data()
-)
+@given(st.lists(st.tuples(st.integers(0, 2**40), st.integers(0, 2**32 - 1)), min_size=1, max_size=50), st.data())
 def test_any_table_survives_the_round_trip(fragments: list[tuple[int, int]], draw: st.DataObject) -> None:
     count = draw.draw(st.integers(1, len(fragments)))
-    starts = sorted(
-        draw.draw(st.lists(st.integers(1, len(fragments)), min_size=count - 1, max_size=count - 1))
-    )
+    starts = sorted(draw.draw(st.lists(st.integers(1, len(fragments)), min_size=count - 1, max_size=count - 1)))
     table = FrameTable(
         count,
         inflated=draw.draw(st.booleans()),

@@ -53,7 +53,7 @@ def test_the_sample_study_is_one_study_of_three_series() -> None:
 @pytest.mark.parametrize("value", [None, b"", b"1.2.x", b"1..2", b"9" * 66, b"../..", b"1.2\0.3", b"1.2\n"])
 def test_an_identifier_that_is_missing_or_wrong_is_refused_by_name(name: str, value: bytes | None) -> None:
     with pytest.raises(Malformed) as caught:
-        described(meta(EXPLICIT, "2.25.1") + identity("2.25.1", **{name: value}))
+        described(meta(EXPLICIT, "2.25.1") + identity("2.25.1", None, **{name: value}))
     assert caught.value.code in ("missing-identifier", "bad-identifier")
     assert "UID" in caught.value.detail
 
@@ -69,18 +69,14 @@ def test_two_different_instance_uids_are_a_warning_and_the_data_set_counts() -> 
 
 
 def test_a_dicomdir_is_no_image() -> None:
-    data = meta(EXPLICIT, "2.25.1").replace(
-        b"1.2.840.10008.5.1.4.1.1.2\0", b"1.2.840.10008.1.3.10\0".ljust(26, b"\0")
-    )
+    data = meta(EXPLICIT, "2.25.1").replace(b"1.2.840.10008.5.1.4.1.1.2\0", b"1.2.840.10008.1.3.10\0".ljust(26, b"\0"))
     with pytest.raises(Unsupported) as caught:
         described(data + identity("2.25.1"))
     assert caught.value.code == "dicomdir"
 
 
 def test_pixels_of_which_no_picture_can_be_made_are_kept_with_a_warning() -> None:
-    data = instance(
-        "2.25.1", description(8, 8, frames="2"), encapsulated((b"aa", b"bb", b"cc")), transfer_syntax=RLE
-    )
+    data = instance("2.25.1", description(8, 8, frames="2"), encapsulated((b"aa", b"bb", b"cc")), transfer_syntax=RLE)
     found = described(data)
     assert found.frames is None
     assert any("no picture" in each for each in found.warnings)

@@ -105,13 +105,9 @@ def test_an_empty_value_has_no_value_at_all(vr: str) -> None:
     assert model(element(0x00091001, vr, b""))["00091001"] == {"vr": vr}
 
 
-@pytest.mark.parametrize(
-    ("vr", "value"), [("US", b"\1"), ("FD", b"\1" * 9), ("AT", b"\1" * 3), ("SL", b"\1\2\3")]
-)
+@pytest.mark.parametrize(("vr", "value"), [("US", b"\1"), ("FD", b"\1" * 9), ("AT", b"\1" * 3), ("SL", b"\1\2\3")])
 def test_bytes_that_do_not_fit_their_vr_are_left_out_and_told(vr: str, value: bytes) -> None:
-    found = encoded(
-        meta(EXPLICIT, "2.25.1") + element(0x00091001, vr, value, pad=False) + short(0x00280010, 1)
-    )
+    found = encoded(meta(EXPLICIT, "2.25.1") + element(0x00091001, vr, value, pad=False) + short(0x00280010, 1))
     assert found.model["00091001"] == {"vr": vr}
     assert found.unreadable == [0x00091001]
 

@@ -14,8 +14,9 @@ from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID
 
+from isocenter.dicom.elements import Element, Limits
 from isocenter.dicom.json_model import encode
-from isocenter.dicom.part10 import Element, Header, HeaderReader, Limits
+from isocenter.dicom.part10 import Header, HeaderReader
 from isocenter.errors import LimitExceeded, Malformed, Rejected, Unsupported
 from isocenter.testing.elements import (
     BIG_ENDIAN,
@@ -128,9 +129,7 @@ def data_sets(draw: st.DrawFn, depth: int = 3) -> Dataset:
         vr, values = _VALUES[tag]
         data_set.add_new(tag, vr, draw(values))
     if depth:
-        for tag in draw(
-            st.lists(st.sampled_from((0x00081140, 0x00081115, 0x00400275)), max_size=2, unique=True)
-        ):
+        for tag in draw(st.lists(st.sampled_from((0x00081140, 0x00081115, 0x00400275)), max_size=2, unique=True)):
             data_set.add_new(tag, "SQ", draw(st.lists(data_sets(depth - 1), max_size=2)))
             data_set[tag].is_undefined_length = draw(st.booleans())
             for each in data_set[tag].value:
@@ -213,9 +212,7 @@ def test_a_stream_cut_anywhere_is_refused_or_whole_up_to_there(
 
 @settings(max_examples=150, deadline=None)
 @given(data_sets(depth=2), st.sampled_from(NATIVE), st.data())
-def test_flipped_bytes_raise_nothing_but_rejections(
-    data_set: Dataset, syntax: str, draw: st.DataObject
-) -> None:
+def test_flipped_bytes_raise_nothing_but_rejections(data_set: Dataset, syntax: str, draw: st.DataObject) -> None:
     data = bytearray(written(data_set, syntax))
     for at in draw.draw(st.lists(st.integers(0, len(data) - 1), min_size=1, max_size=5)):
         data[at] = draw.draw(st.integers(0, 255))

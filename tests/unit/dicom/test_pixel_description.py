@@ -93,9 +93,7 @@ def test_a_high_bit_that_cannot_be_is_taken_as_the_standard_has_it() -> None:
 
 
 def test_planar_configuration_counts_for_colour_alone() -> None:
-    assert (
-        describe(image_model(4, 4, bits=8, photometric="RGB", more={0x00280006: 1})).planar_configuration == 1
-    )
+    assert describe(image_model(4, 4, bits=8, photometric="RGB", more={0x00280006: 1})).planar_configuration == 1
     assert describe(image_model(4, 4, more={0x00280006: 7})).planar_configuration == 0
     with pytest.raises(Malformed, match="PlanarConfiguration"):
         describe(image_model(4, 4, bits=8, photometric="RGB", more={0x00280006: 7}))

@@ -21,9 +21,7 @@ def nifti(
     version: int = 1, order: str = "<", kind: str = "i2", shape: tuple[int, ...] = (5, 6, 7), **fields: Any
 ) -> bytes:
     """A file made by nibabel, with header fields replaced."""
-    made = (nibabel.Nifti1Image if version == 1 else nibabel.Nifti2Image)(
-        np.zeros(shape, kind), AFFINE, dtype=kind
-    )
+    made = (nibabel.Nifti1Image if version == 1 else nibabel.Nifti2Image)(np.zeros(shape, kind), AFFINE, dtype=kind)
     header = made.header.as_byteswapped(order)
     header["magic"] = b"n+1" if version == 1 else b"n+2"
     header["vox_offset"] = 352 if version == 1 else 544
@@ -36,9 +34,7 @@ def nifti(
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("kind", ["u1", "i2", "i4", "f4", "f8", "c8", "u8"])
-def test_every_version_byte_order_and_datatype_reads_as_in_nibabel(
-    version: int, order: str, kind: str
-) -> None:
+def test_every_version_byte_order_and_datatype_reads_as_in_nibabel(version: int, order: str, kind: str) -> None:
     data = nifti(version, order, kind, (5, 6, 7, 2), scl_slope=2.5, scl_inter=-3)
     found = read_header(data)
     assert (found.version, found.byte_order, found.dim) == (version, order, (5, 6, 7, 2))

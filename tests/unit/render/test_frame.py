@@ -40,9 +40,7 @@ def render(model: dict[str, Any], pixels: Any, **options: Any) -> np.ndarray[Any
     return found
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in bundled_images() if p.name not in BROKEN], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("path", [p for p in bundled_images() if p.name not in BROKEN], ids=lambda path: path.name)
 def test_every_real_image_renders_as_png_and_jpeg(path: Path) -> None:
     sample = read_sample(path)
     for media_type, decode in (
@@ -57,9 +55,7 @@ def test_every_real_image_renders_as_png_and_jpeg(path: Path) -> None:
 
 def _dcmtk(path: Path, folder: Path, *options: str) -> np.ndarray[Any, Any] | None:
     target = folder / "dcmtk.png"
-    ran = subprocess.run(
-        ["dcmj2pnm", "-O", *options, "+on", str(path), str(target)], capture_output=True, check=False
-    )
+    ran = subprocess.run(["dcmj2pnm", "-O", *options, "+on", str(path), str(target)], capture_output=True, check=False)
     if ran.returncode:
         return None
     found: np.ndarray[Any, Any] = imagecodecs.png_decode(target.read_bytes())
@@ -87,9 +83,7 @@ def test_a_rendered_image_is_within_a_grey_level_of_dcmtks(path: Path, tmp_path:
 
 @pytest.mark.skipif(shutil.which("dcmj2pnm") is None, reason="DCMTK is not installed")
 @pytest.mark.parametrize(("center", "width"), [(40.0, 400.0), (-600.0, 1500.0), (300.0, 50.0)])
-def test_a_window_asked_for_is_within_a_grey_level_of_dcmtks(
-    center: float, width: float, tmp_path: Path
-) -> None:
+def test_a_window_asked_for_is_within_a_grey_level_of_dcmtks(center: float, width: float, tmp_path: Path) -> None:
     sample = read_sample(bundled_image("CT_small.dcm"))
     expected = _dcmtk(sample.path, tmp_path, "+Ww", str(center), str(width))
     request = FrameRequest(
@@ -145,9 +139,7 @@ def test_pixels_that_are_not_square_are_made_square() -> None:
 
 @pytest.mark.parametrize("spacing", [[0, 1], [1e9, 1], ["a", "b"], [1], [-1, 1], [1e-300, 1e300]])
 def test_spacing_that_cannot_be_is_taken_as_square(spacing: list[object]) -> None:
-    assert render(
-        image_model(10, 20, bits=8, more={0x00280030: spacing}), np.zeros((10, 20), "u1")
-    ).shape == (10, 20)
+    assert render(image_model(10, 20, bits=8, more={0x00280030: spacing}), np.zeros((10, 20), "u1")).shape == (10, 20)
 
 
 def test_a_width_keeps_the_aspect() -> None:

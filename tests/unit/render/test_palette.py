@@ -14,9 +14,7 @@ from isocenter.render.palette import apply_palette, expand_segments
 from isocenter.testing.pixel_samples import attributes
 
 
-def palette(
-    entries: list[tuple[int, int, int]], first: int = 0, bits: int = 16, count: int | None = None
-) -> DataSet:
+def palette(entries: list[tuple[int, int, int]], first: int = 0, bits: int = 16, count: int | None = None) -> DataSet:
     model: dict[int, Any] = {}
     for channel in range(3):
         model[0x00281101 + channel] = [len(entries) if count is None else count, first, bits]

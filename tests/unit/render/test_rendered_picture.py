@@ -55,13 +55,7 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 def _png(depth: int, colour: int, rows: bytes, *chunks: bytes) -> bytes:
     head = _chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, depth, colour, 0, 0, 0))
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + head
-        + b"".join(chunks)
-        + _chunk(b"IDAT", zlib.compress(rows))
-        + _chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks) + _chunk(b"IDAT", zlib.compress(rows)) + _chunk(b"IEND", b"")
 
 
 def test_png_of_one_bit_and_of_a_palette_are_read() -> None:
@@ -78,12 +72,7 @@ def test_the_first_image_of_an_animated_gif_is_shown() -> None:
 
 
 def test_a_gif_whose_image_is_larger_than_its_screen_is_a_limit() -> None:
-    data = (
-        b"GIF89a"
-        + struct.pack("<HHBBB", 4, 4, 0, 0, 0)
-        + b"\x2c"
-        + struct.pack("<4HB", 0, 0, 60000, 60000, 0)
-    )
+    data = b"GIF89a" + struct.pack("<HHBBB", 4, 4, 0, 0, 0) + b"\x2c" + struct.pack("<4HB", 0, 0, 60000, 60000, 0)
     with pytest.raises(LimitExceeded):
         decode_picture(data + b"\x02\x02\x4c\x01\0\x3b")
 
@@ -109,9 +98,7 @@ def test_what_is_no_picture_or_a_broken_one_is_rejected() -> None:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_exif_turns_a_photograph_upright(order: str) -> None:
-    tiff = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(
-        order + "IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0
-    )
+    tiff = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
     body = b"Exif\0\0" + tiff
     jpeg = jpeg_of(COLOUR)
     data = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(body)) + body + jpeg[2:]

@@ -182,9 +182,7 @@ def test_a_rescale_that_overflows_is_shown_without_a_warning(slope: float) -> No
 def test_a_window_of_any_size_stays_without_a_warning() -> None:
     for center, width in ((1e300, 1e-300), (-1e300, 1e300), (0, 1e-320), (1e308, 1e308)):
         for function in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
-            assert (
-                len(levels(grey(-32768, 0, 32767), {CENTER: center, WIDTH: width, FUNCTION: function})) == 3
-            )
+            assert len(levels(grey(-32768, 0, 32767), {CENTER: center, WIDTH: width, FUNCTION: function})) == 3
 
 
 def test_floating_point_with_nan_and_infinity_shows_what_is_finite() -> None:

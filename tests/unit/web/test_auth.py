@@ -57,9 +57,7 @@ def test_a_key_is_looked_up_once_in_its_seconds() -> None:
     found = KeyAuthenticator(keys)
     assert found.known(f"Bearer {text}") is None
     for _ in range(100):
-        assert (
-            found.known(f"Bearer {text}") or found.authenticate(f"Bearer {text}")
-        ).actor == f"key:{key.id}"
+        assert (found.known(f"Bearer {text}") or found.authenticate(f"Bearer {text}")).actor == f"key:{key.id}"
     assert len(keys.asked) == 1
 
 

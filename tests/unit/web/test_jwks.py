@@ -102,8 +102,7 @@ def test_many_threads_at_once_fetch_once() -> None:
     provider = Provider(jwk("a"))
     found: list[int] = []
     threads = [
-        threading.Thread(target=lambda: found.append(len(provider.found.matching("a", "RS256"))))
-        for _ in range(16)
+        threading.Thread(target=lambda: found.append(len(provider.found.matching("a", "RS256")))) for _ in range(16)
     ]
     for thread in threads:
         thread.start()
@@ -133,9 +132,7 @@ def test_a_configuration_that_does_not_fit_is_not_believed(document: Any) -> Non
 
 
 def test_keys_that_are_not_for_this_are_passed_over() -> None:
-    small = jwt.algorithms.RSAAlgorithm.to_jwk(
-        rsa.generate_private_key(65537, 1024).public_key(), as_dict=True
-    )
+    small = jwt.algorithms.RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 1024).public_key(), as_dict=True)
     curve = jwt.algorithms.ECAlgorithm.to_jwk(EC, as_dict=True)
     bad: list[dict[str, Any]] = [
         jwk("a", use="enc"),
@@ -160,9 +157,7 @@ def test_keys_that_are_not_for_this_are_passed_over() -> None:
 
 
 def test_a_token_without_a_key_id_may_be_signed_with_any_fitting_key() -> None:
-    provider = Provider(
-        jwk("a"), jwk("b"), {**jwt.algorithms.ECAlgorithm.to_jwk(EC, as_dict=True), "kid": "c"}
-    )
+    provider = Provider(jwk("a"), jwk("b"), {**jwt.algorithms.ECAlgorithm.to_jwk(EC, as_dict=True), "kid": "c"})
     assert len(provider.found.matching(None, "RS256")) == 2
 
 

@@ -109,9 +109,7 @@ def test_a_boundary_that_is_none_is_refused(value: str) -> None:
         boundary_of(value, "multipart/related")
 
 
-@pytest.mark.parametrize(
-    "value", [None, "", "multipart/mixed; boundary=x", "application/dicom", "multipart/related,x"]
-)
+@pytest.mark.parametrize("value", [None, "", "multipart/mixed; boundary=x", "application/dicom", "multipart/related,x"])
 def test_another_type_is_refused(value: str | None) -> None:
     with pytest.raises(UnsupportedMediaType):
         boundary_of(value, "multipart/related")

@@ -66,9 +66,7 @@ def test_a_prefix_is_taken_off_and_what_lacks_it_counts_for_nothing() -> None:
     assert found.grants == {"images:read@raw", "images:write"}
 
 
-@pytest.mark.parametrize(
-    "scope", ["images:read@", "@raw", "images:readx", "IMAGES:READ", "", 5, {"images:read": 1}]
-)
+@pytest.mark.parametrize("scope", ["images:read@", "@raw", "images:readx", "IMAGES:READ", "", 5, {"images:read": 1}])
 def test_a_token_without_one_of_our_scopes_is_refused(scope: Any) -> None:
     with pytest.raises(Unauthenticated):
         authenticator().authenticate(token(scope=scope))

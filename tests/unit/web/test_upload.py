@@ -29,9 +29,7 @@ CUTS = st.lists(st.integers(0, 10_000), max_size=20)
 
 
 @given(st.binary(max_size=400), CUTS, st.sampled_from(["", "\n", "\r\n", " "]), st.integers(1, 80))
-def test_any_chunking_of_base64_text_gives_the_same_bytes(
-    data: bytes, cuts: list[int], gap: str, every: int
-) -> None:
+def test_any_chunking_of_base64_text_gives_the_same_bytes(data: bytes, cuts: list[int], gap: str, every: int) -> None:
     text = base64.b64encode(data).decode()
     lines = gap.join(text[start : start + every] for start in range(0, len(text), every))
     assert decoded(lines.encode(), cuts, as_json=False) == data

@@ -33,9 +33,7 @@ def _translated() -> Iterator[None]:
         raise Conflict("a blob with this key exists") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull(
-                "the folder that keeps the images is full; free some room", retry_after=60
-            ) from error
+            raise StorageFull("the folder that keeps the images is full; free some room", retry_after=60) from error
         name = errno.errorcode.get(error.errno or 0, "unknown")
         raise BackendUnavailable(f"the folder that keeps the images cannot be used ({name})") from error
 

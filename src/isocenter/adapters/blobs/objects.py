@@ -44,13 +44,9 @@ def _translated() -> Iterator[None]:
     except AlreadyExistsError as error:
         raise Conflict("a blob with this key exists") from error
     except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
-        raise BackendUnavailable(
-            "the object store refuses our credentials (setting blobs_options)"
-        ) from error
+        raise BackendUnavailable("the object store refuses our credentials (setting blobs_options)") from error
     except (BaseError, OSError, ValueError) as error:
-        raise BackendUnavailable(
-            f"the object store did not answer as it should ({type(error).__name__})"
-        ) from error
+        raise BackendUnavailable(f"the object store did not answer as it should ({type(error).__name__})") from error
 
 
 class ObjectWriter:
@@ -80,9 +76,7 @@ class ObjectWriter:
         try:
             self._commit()
         except NotFound as error:  # of the bucket: a blob is not looked for here
-            raise BackendUnavailable(
-                "the bucket that keeps the images is not there (setting blobs_url)"
-            ) from error
+            raise BackendUnavailable("the bucket that keeps the images is not there (setting blobs_url)") from error
         self._open = False
         self._buffer = bytearray()
 

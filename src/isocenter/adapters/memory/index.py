@@ -43,9 +43,7 @@ class MemoryIndex:
         self._database = database
         self._key = audit_key
 
-    def commit(
-        self, new: Sequence[tuple[NewImage, AuditEntry]], *, keep_versions: bool = False
-    ) -> Sequence[Committed]:
+    def commit(self, new: Sequence[tuple[NewImage, AuditEntry]], *, keep_versions: bool = False) -> Sequence[Committed]:
         items = [(replace(image, record=_cleaned(image.record)), entry) for image, entry in new]
         with self._database.lock:
             self._check_ids([image.record for image, _ in items], keep_versions)
@@ -269,8 +267,5 @@ def _matches(record: ImageRecord, query: ImageQuery) -> bool:
         and all(wanted is None or value == wanted for value, wanted in exact)
         and (stores is None or record.store in {clean(store) for store in stores})
         and (uids is None or record.sop_instance_uid in {clean(uid) for uid in uids})
-        and (
-            query.changed_before is None
-            or (record.changed is not None and record.changed < query.changed_before)
-        )
+        and (query.changed_before is None or (record.changed is not None and record.changed < query.changed_before))
     )

@@ -52,9 +52,7 @@ class MemoryJobLedger:
             if job.state is to:
                 return job
             if job.state in _FINAL and (job.state, to) != (JobState.FAILED, JobState.QUEUED):
-                raise Conflict(
-                    f"A job that is {job.state.value} cannot become {to.value}.", code="job-is-final"
-                )
+                raise Conflict(f"A job that is {job.state.value} cannot become {to.value}.", code="job-is-final")
             self._jobs[job.id] = replace(job, state=to, changed=now())
             return self._jobs[job.id]
 

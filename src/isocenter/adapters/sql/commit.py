@@ -35,9 +35,7 @@ class Committing:
         self._studies = database.compiled(_unless_there(insert(studies)), _STUDY)
         self._series = database.compiled(_unless_there(insert(series)), _SERIES)
 
-    def __call__(
-        self, new: Sequence[tuple[NewImage, AuditEntry]], keep_versions: bool
-    ) -> Sequence[Committed]:
+    def __call__(self, new: Sequence[tuple[NewImage, AuditEntry]], keep_versions: bool) -> Sequence[Committed]:
         if not new:
             return ()
         records = [cleaned(image.record) for image, _ in new]

@@ -30,9 +30,7 @@ class Database:
     `patience` is how many seconds a transaction waits for a lock before it raises BackendUnavailable.
     """
 
-    def __init__(
-        self, url: str | URL, *, pool_size: int = 8, overflow: int = 32, patience: float = 10.0
-    ) -> None:
+    def __init__(self, url: str | URL, *, pool_size: int = 8, overflow: int = 32, patience: float = 10.0) -> None:
         self.url = _driver(make_url(url))
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.patience = patience
@@ -59,9 +57,7 @@ class Database:
                 "paramstyle": "format",
             }
             self.engine = create_engine(self.url, **options)
-            self._readers = self.engine.execution_options(
-                isolation_level="REPEATABLE READ", postgresql_readonly=True
-            )
+            self._readers = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         dbapi = self.engine.dialect.dbapi
         assert dbapi is not None
         self._driver_error: type[Exception] = dbapi.Error
@@ -98,9 +94,7 @@ class Database:
         """The driver's own cursor: for the statements of a commit SQLAlchemy takes longer than SQLite."""
         return connection.connection.cursor()
 
-    def write(
-        self, connection: Connection, statements: Sequence[tuple[str, Sequence[tuple[Any, ...]]]]
-    ) -> None:
+    def write(self, connection: Connection, statements: Sequence[tuple[str, Sequence[tuple[Any, ...]]]]) -> None:
         """Run each compiled statement over its rows; to PostgreSQL all go out without waiting between."""
         cursor = self.cursor(connection)
         driver: Any = connection.connection.dbapi_connection

@@ -42,9 +42,7 @@ class SqlIndex:
         self._lock = HeadLock(database, audit_key)
         self._commit = Committing(database, self._lock)
 
-    def commit(
-        self, new: Sequence[tuple[NewImage, AuditEntry]], *, keep_versions: bool = False
-    ) -> Sequence[Committed]:
+    def commit(self, new: Sequence[tuple[NewImage, AuditEntry]], *, keep_versions: bool = False) -> Sequence[Committed]:
         return self._commit(new, keep_versions)
 
     def get(self, id: str) -> ImageRecord | None:

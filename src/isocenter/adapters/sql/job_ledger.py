@@ -61,13 +61,9 @@ class SqlJobLedger:
             if job.state is to:
                 return job
             if job.state in _FINAL and (job.state, to) != (JobState.FAILED, JobState.QUEUED):
-                raise Conflict(
-                    f"A job that is {job.state.value} cannot become {to.value}.", code="job-is-final"
-                )
+                raise Conflict(f"A job that is {job.state.value} cannot become {to.value}.", code="job-is-final")
             changed = now()
-            connection.execute(
-                update(jobs).where(jobs.c.id == job.id).values(state=to.value, changed=changed)
-            )
+            connection.execute(update(jobs).where(jobs.c.id == job.id).values(state=to.value, changed=changed))
         return replace(job, state=to, changed=changed)
 
     def claim(self, job: str, step: str, chunk: int, owner: str, seconds: float) -> bool:

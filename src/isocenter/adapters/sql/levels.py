@@ -68,9 +68,7 @@ def _series(query: ImageQuery) -> Select[Any]:
         images.c.series_uid == series.c.series_uid,
     )
     chosen = select(series).where(*_named(series.c, query), exists().where(_CURRENT, *same, *_held(query)))
-    return (
-        chosen if query.series_uid is None else chosen.where(series.c.series_uid == clean(query.series_uid))
-    )
+    return chosen if query.series_uid is None else chosen.where(series.c.series_uid == clean(query.series_uid))
 
 
 def _named(columns: Any, query: ImageQuery) -> list[ColumnElement[bool]]:

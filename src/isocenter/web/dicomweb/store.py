@@ -73,6 +73,7 @@ async def _store(request: Request, access: Access, study: str | None) -> Respons
     counted(request, receipts)
     if not receipts:
         raise BadRequest("the request holds no part", code="no-part")
+    access.failed(sum(not receipt.accepted for receipt in receipts), placement.store)
     return _answer(request, receipts)
 
 

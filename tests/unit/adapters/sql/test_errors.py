@@ -44,9 +44,7 @@ def locked(path: Path) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
-def test_a_database_locked_by_another_process_is_unavailable_and_recovers(
-    sqlite: Database, path: Path
-) -> None:
+def test_a_database_locked_by_another_process_is_unavailable_and_recovers(sqlite: Database, path: Path) -> None:
     index, new = SqlIndex(sqlite, KEY), new_image()
     with locked(path):
         with pytest.raises(BackendUnavailable) as raised:
@@ -97,9 +95,7 @@ def test_a_full_disk_is_storage_full_and_what_was_acknowledged_stays(sqlite: Dat
     index.commit([(new_image(), new_entry())])
 
 
-def test_a_lost_connection_is_unavailable_once_and_then_replaced(
-    postgres: PostgresServer, postgres_name: str
-) -> None:
+def test_a_lost_connection_is_unavailable_once_and_then_replaced(postgres: PostgresServer, postgres_name: str) -> None:
     database = Database(postgres.url(postgres_name))
     migrate(database)
     index, new = SqlIndex(database, KEY), new_image()

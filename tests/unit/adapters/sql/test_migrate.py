@@ -58,9 +58,7 @@ def empty_postgresql(postgres: PostgresServer) -> Iterator[Database]:
     postgres.drop(name)
 
 
-def test_migrated_sqlite_is_what_the_tables_say_to_the_letter(
-    sqlite: Database, empty_sqlite: Database
-) -> None:
+def test_migrated_sqlite_is_what_the_tables_say_to_the_letter(sqlite: Database, empty_sqlite: Database) -> None:
     with empty_sqlite.transaction() as connection:
         metadata.create_all(connection)
         wanted = schema(connection, SQLITE_SCHEMA)
@@ -107,9 +105,7 @@ def test_processes_that_start_at_once_migrate_once(tmp_path: Path, postgres: Pos
     )
     name = postgres.new_database()
     for url in (f"sqlite:///{tmp_path / 'shared.sqlite'}", postgres.url(name)):
-        started = [
-            subprocess.Popen([sys.executable, "-c", program, url], stderr=subprocess.PIPE) for _ in range(5)
-        ]
+        started = [subprocess.Popen([sys.executable, "-c", program, url], stderr=subprocess.PIPE) for _ in range(5)]
         for process in started:
             _, errors = process.communicate(timeout=60)
             assert process.returncode == 0, errors.decode()
@@ -120,9 +116,7 @@ def test_processes_that_start_at_once_migrate_once(tmp_path: Path, postgres: Pos
     postgres.drop(name)
 
 
-def test_a_migration_that_fails_leaves_nothing_behind(
-    empty_sqlite: Database, empty_postgresql: Database
-) -> None:
+def test_a_migration_that_fails_leaves_nothing_behind(empty_sqlite: Database, empty_postgresql: Database) -> None:
     for database in (empty_sqlite, empty_postgresql):
         with database.transaction() as connection:
             connection.execute(text("CREATE TABLE outcomes (x INTEGER)"))

@@ -38,9 +38,7 @@ def test_text_without_nul_is_kept_as_it_is(text: str) -> None:
         ({"a": "山田"}, {"a": "山田"}),
     ],
 )
-def test_a_model_is_kept_without_nul_and_otherwise_whole(
-    model: dict[str, object], kept: dict[str, object]
-) -> None:
+def test_a_model_is_kept_without_nul_and_otherwise_whole(model: dict[str, object], kept: dict[str, object]) -> None:
     assert orjson.loads(dumped(model)) == kept
     assert "\0" not in dumped(model)
 

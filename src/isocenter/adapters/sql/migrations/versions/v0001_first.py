@@ -84,24 +84,16 @@ def _images() -> None:
     op.create_index("ix_images_subject", "images", ["subject_id"])
     op.create_index("ix_images_image", "images", ["image_id", "subject_id"])
     gone, others = sa.text("state != 'current'"), sa.text("kind != 'dicom'")
-    op.create_index(
-        "ix_images_gone_instance", "images", ["sop_instance_uid"], sqlite_where=gone, postgresql_where=gone
-    )
-    op.create_index(
-        "ix_images_gone", "images", ["state", "changed"], sqlite_where=gone, postgresql_where=gone
-    )
-    op.create_index(
-        "ix_images_kind", "images", ["kind", "position"], sqlite_where=others, postgresql_where=others
-    )
+    op.create_index("ix_images_gone_instance", "images", ["sop_instance_uid"], sqlite_where=gone, postgresql_where=gone)
+    op.create_index("ix_images_gone", "images", ["state", "changed"], sqlite_where=gone, postgresql_where=gone)
+    op.create_index("ix_images_kind", "images", ["kind", "position"], sqlite_where=others, postgresql_where=others)
     op.create_table(
         "details",
         _number("position"),
         sa.Column("metadata", sa.LargeBinary(), nullable=False),
         sa.Column("frames", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("position", name="pk_details"),
-        sa.ForeignKeyConstraint(
-            ["position"], ["images.position"], name="fk_details_position", ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["position"], ["images.position"], name="fk_details_position", ondelete="CASCADE"),
     )
 
 
