@@ -9,7 +9,7 @@ from typing import Protocol
 import orjson
 
 from isocenter.dicom.elements import Limits
-from isocenter.dicom.instance import Instance, describe
+from isocenter.dicom.instance import Instance, describe, sop_of
 from isocenter.dicom.part10 import Header, HeaderReader
 from isocenter.errors import LimitExceeded, Malformed, NotAnImage
 from isocenter.nifti.header import NiftiHeader, read_header
@@ -50,6 +50,17 @@ class Inspector(Protocol):
 
     def finish(self) -> Facts: ...
 
+    @property
+    def sop(self) -> tuple[str | None, str | None]:
+        """SOP Class UID and SOP Instance UID as far as they are known, also of what is refused."""
+        ...
+
+
+class _NoSop:
+    """Other kinds have no SOP Instance."""
+
+    sop = (None, None)
+
 
 def inspector_for(head: bytes, limits: Limits) -> Inspector:
     """The inspector for a stream that begins with `head` (its first HEAD bytes, or all of a shorter one)."""
@@ -79,6 +90,10 @@ class DicomInspector:
     def __init__(self, limits: Limits) -> None:
         self._reader = HeaderReader(limits)
 
+    @property
+    def sop(self) -> tuple[str | None, str | None]:
+        return sop_of(self._reader.elements)
+
     def feed(self, chunk: bytes | memoryview) -> None:
         reader, view, at = self._reader, memoryview(chunk), 0
         while at < len(view):
@@ -104,7 +119,7 @@ class DicomInspector:
         )
 
 
-class PictureInspector:
+class PictureInspector(_NoSop):
     """Reads kind and size from the head; the pixels are decoded only when the picture is shown."""
 
     def __init__(self) -> None:
@@ -135,7 +150,7 @@ class PictureInspector:
         return Facts(Kind(picture.kind), picture.media_type, _packed(size))
 
 
-class NiftiInspector:
+class NiftiInspector(_NoSop):
     """Reads the header of an uncompressed volume and holds the length of the stream against it."""
 
     def __init__(self) -> None:
@@ -152,7 +167,7 @@ class NiftiInspector:
         return Facts(Kind.NIFTI, "application/x-nifti", _described(header, self._size, compressed=False))
 
 
-class GzipInspector:
+class GzipInspector(_NoSop):
     """Inflates `.nii.gz` as it passes, keeps the head only, and so also checks every gzip member's CRC."""
 
     def __init__(self, limits: Limits) -> None:

@@ -6,13 +6,14 @@ import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from isocenter.dicom.data_set import DataSet
 from isocenter.dicom.deflated import inflated_span
 from isocenter.dicom.dictionary import keyword_of
 from isocenter.dicom.file_meta import PREAMBLE, part10_header
-from isocenter.dicom.frames import FrameTable, read_frame
+from isocenter.dicom.frames import FrameTable, little_endian, read_frame
 from isocenter.dicom.instance import Metadata
 from isocenter.dicom.pixel_description import PixelDescription
 from isocenter.dicom.tag_path import TagPath
@@ -146,7 +147,7 @@ class Retrieve:
         raise NotFound("there is no such bulk data in this instance")
 
     def frames(self, record: ImageRecord, numbers: Iterable[int]) -> Iterator[bytes]:
-        """Frames as they are stored, by number from 1; NotFound before the first where one does not exist."""
+        """Frames by number from 1, native ones little endian; NotFound before the first where one does not exist."""
         wanted = list(numbers)
         found = self._index.details([record.id]).get(record.id)
         if found is None or found.frames is None:
@@ -156,7 +157,8 @@ class Retrieve:
             raise NotFound(f"there is no such frame; the instance has {table.count}")
         data_set = DataSet(Metadata.from_bytes(found.metadata).model)
         description = PixelDescription.from_data_set(data_set, record.transfer_syntax_uid or "")
-        return (read_frame(table, description, n, lambda at, size: self.span(record, at, size)) for n in wanted)
+        read = partial(self.span, record)
+        return (little_endian(description, read_frame(table, description, n, read)) for n in wanted)
 
     def attribute(self, record: ImageRecord, path: TagPath) -> Mapping[str, Any]:
         """One attribute in the JSON model; a bulk value up to 256 KiB is read and given inline."""

@@ -89,10 +89,12 @@ class Arrival:
         self._inspector: Inspector | None = None
         self._writer: BlobWriter | None = None
         self.named = placement.subject_id is not None or placement.image_id is not None
-        self.sop: tuple[str | None, str | None] = (
-            None,
-            None,
-        )  # SOP Class and Instance UID once they are known
+        self._sop: tuple[str | None, str | None] = (None, None)
+
+    @property
+    def sop(self) -> tuple[str | None, str | None]:
+        """SOP Class UID and SOP Instance UID as far as they are known, also of what is refused."""
+        return self._sop if self._inspector is None else self._inspector.sop
 
     def write(self, chunk: bytes | memoryview) -> None:
         """Take the next bytes; raises Rejected as soon as they cannot be those of an image."""
@@ -146,7 +148,7 @@ class Arrival:
                 self.id, place.store, facts.kind, facts.media_type, place.subject_id or place.other_subject_id or "",
                 place.image_id or blob.sha256[:32], blob, now(),
             )  # fmt: skip
-        self.sop = (instance.sop_class_uid, instance.sop_instance_uid)
+        self._sop = (instance.sop_class_uid, instance.sop_instance_uid)
         if place.study_uid is not None and place.study_uid != instance.study_uid:
             raise OtherStudy("StudyInstanceUID is not the one in the address", code="other-study")
         return ImageRecord(

@@ -107,6 +107,16 @@ def read_frame(
     return read(table.offset + span.offset, length)
 
 
+def little_endian(description: PixelDescription, data: bytes) -> bytes:
+    """Native pixel data as Explicit VR Little Endian has it, which is how frames leave (PS3.18 8.7.3.5)."""
+    width = 2 if description.in_swapped_words else description.bits_allocated // 8
+    if not description.big_endian or width < 2 or len(data) % width:
+        return data
+    swapped = array({2: "H", 4: "I", 8: "Q"}[width], data)
+    swapped.byteswap()
+    return swapped.tobytes()
+
+
 def _joined(spans: list[tuple[int, int]], read: Callable[[int, int], bytes]) -> bytes:
     """The fragments of one frame, read in one go: they follow one another, each after an item header of 8 bytes."""
     if len(spans) == 1:

@@ -101,6 +101,13 @@ def describe(header: Header) -> Instance:
     )
 
 
+def sop_of(elements: dict[int, Element]) -> tuple[str | None, str | None]:
+    """SOP Class UID and SOP Instance UID of what may be refused, each None where it is no UID."""
+    found = (_uid_text(elements.get(_SOP_CLASS)), _uid_text(elements.get(_SOP_INSTANCE)))
+    sop_class, sop_instance = (text if len(text) <= 64 and _UID.match(text) else None for text in found)
+    return sop_class, sop_instance
+
+
 def _frames(header: Header, data_set: DataSet, warnings: list[str]) -> FrameTable | None:
     present = [tag for tag in PIXEL_TAGS if tag in header.elements]
     if not present:

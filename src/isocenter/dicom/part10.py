@@ -75,6 +75,11 @@ class HeaderReader:
             self._walker.take(chunk)
 
     @property
+    def elements(self) -> dict[int, Element]:
+        """The elements of the top level read so far."""
+        return {} if self._walker is None else self._walker.elements
+
+    @property
     def passing_over(self) -> int:
         """So many of the next bytes are bulk data: `pass_over` may be told of them instead of `feed`."""
         return 0 if self._walker is None or self._inflate is not None else self._walker.passing_over

@@ -44,8 +44,9 @@ class Intake:
         """Give this image up for a reason."""
         if self.failure is None:
             self.failure = _freed(error)
+            sop = self._arrival.sop
             self._arrival.abort()
-            self._batch.failed(self._number, self._source, error, *self._arrival.sop)
+            self._batch.failed(self._number, self._source, error, *sop)
 
     def abandon(self) -> None:
         """Leave nothing of what has come."""

@@ -222,3 +222,37 @@ def test_errors_of_refused_images_hold_no_traceback(make_platform: Make) -> None
     while error is not None:
         assert error.__traceback__ is None
         error = error.__cause__ or error.__context__
+
+
+@pytest.fixture
+def platform(make_platform: Make, tmp_path: Path) -> Platform:
+    return make_platform(blobs=FolderBlobStore(tmp_path))
+
+
+def test_what_is_refused_is_still_named_by_its_uids(platform: Platform) -> None:
+    refused = store(platform, ct_slice()[:-10])
+    assert outcomes(refused) == ["rejected"]
+    assert refused[0].sop_instance_uid is not None
+    assert refused[0].sop_class_uid == "1.2.840.10008.5.1.4.1.1.2"
+
+
+def test_bytes_that_were_lost_come_back_with_the_next_copy(platform: Platform) -> None:
+    data = ct_slice()
+    (first,) = store(platform, data)
+    assert first.record is not None
+    platform.blobs.delete(first.record.blob.key)
+    assert outcomes(store(platform, data)) == ["duplicate"]
+    assert platform.blobs.read(first.record.blob.key) == data
+    assert keys(platform) == {first.record.blob.key}
+
+
+def test_an_abandoned_batch_leaves_nothing(platform: Platform) -> None:
+    batch = Ingest(Store(platform, Limits())).batch(Caller())
+    done = batch.begin("one", RAW)
+    done.write(ct_slice())
+    done.finish()
+    batch.begin("two", RAW).write(ct_slice(number=2))
+    batch.abandon()
+    assert batch.close() == []
+    assert keys(platform) == set()
+    assert rows(platform) == {}

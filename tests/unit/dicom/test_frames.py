@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from pydicom.encaps import generate_frames
 
 from isocenter.dicom.data_set import DataSet
-from isocenter.dicom.frames import FrameTable, frame_table, read_frame
+from isocenter.dicom.frames import FrameTable, frame_table, little_endian, read_frame
+from isocenter.dicom.instance import describe
 from isocenter.dicom.json_model import encode
 from isocenter.dicom.part10 import HeaderReader
 from isocenter.dicom.pixel_description import PixelDescription
@@ -213,3 +214,20 @@ def test_any_table_survives_the_round_trip(fragments: list[tuple[int, int]], dra
 def test_damaged_tables_are_told_as_such(data: bytes) -> None:
     with suppress(Malformed):
         FrameTable.from_bytes(data)
+
+
+def test_big_endian_frames_leave_little_endian() -> None:
+    files = Path(pydicom.data.__file__).parent / "test_files"
+    frames = []
+    for name in ("MR_small.dcm", "MR_small_bigendian.dcm"):
+        reader = HeaderReader()
+        data = (files / name).read_bytes()
+        reader.feed(data)
+        found = describe(reader.finish())
+        description = PixelDescription.from_data_set(DataSet(found.model), found.transfer_syntax_uid)
+        assert found.frames is not None
+        span = description.frame_span(1)
+        start = found.frames.offset + span.offset
+        frame = data[start : start + span.length]
+        frames.append(little_endian(description, frame))
+    assert frames[0] == frames[1]

@@ -102,7 +102,7 @@ _VALUES: dict[int, tuple[str, st.SearchStrategy[Any]]] = {
     0x00660040: ("OL", st.binary(max_size=8).map(lambda data: data * 4)),
     0x00720081: ("OV", st.binary(max_size=8).map(lambda data: data * 8)),
     0x00281201: ("OW", st.binary(max_size=40).map(lambda data: data * 2)),
-    0x00100010: ("PN", _text),
+    0x00100010: ("PN", _text.filter(lambda text: text.count("=") < 3)),
     0x00080050: ("SH", _text),
     0x00186020: ("SL", st.integers(-(2**31), 2**31 - 1)),
     0x00189219: ("SS", st.integers(-(2**15), 2**15 - 1)),
