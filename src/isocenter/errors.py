@@ -13,7 +13,7 @@
     │   ├── StorageFull         no room to keep it durably
     │   └── BackendUnavailable  database, object store or worker did not answer
     ├── RequestError            the caller's fault: the request cannot be carried out as it stands
-    │   ├── BadRequest, NotFound, NotAcceptable, UnsupportedMediaType, PayloadTooLarge
+    │   ├── BadRequest (UnknownCursor), NotFound, NotAcceptable, UnsupportedMediaType, PayloadTooLarge
     │   ├── Unauthenticated     nobody we know
     │   └── Forbidden           somebody we know, without the scope
     ├── Corrupted               what was stored is no longer what was put in
@@ -116,6 +116,12 @@ class RequestError(IsocenterError):
 
 class BadRequest(RequestError):
     pass
+
+
+class UnknownCursor(BadRequest):
+    """The page asked for does not exist: its cursor is not one of ours."""
+
+    code = "unknown-cursor"
 
 
 class NotFound(RequestError):

@@ -29,6 +29,7 @@ STATUS: tuple[tuple[type[errors.IsocenterError], int], ...] = (
     (errors.StorageFull, 507),
     (errors.Unavailable, 503),
     (errors.NotFound, 404),
+    (errors.UnknownCursor, 404),
     (errors.NotAcceptable, 406),
     (errors.UnsupportedMediaType, 415),
     (errors.PayloadTooLarge, 413),

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from isocenter.errors import BadRequest, LimitExceeded
+from isocenter.errors import LimitExceeded, UnknownCursor
 from isocenter.records import ApiKey, AuditEntry, AuditHead, Details, Event, ImageRecord
 
 LONGEST = 512
@@ -106,7 +106,7 @@ def position(list_name: str, text: str) -> int:
             return int(number)
     except (ValueError, binascii.Error):
         pass
-    raise BadRequest("The cursor is not one that this list gave out.", code="bad-cursor")
+    raise UnknownCursor("the cursor is not one that this list gave out; begin again without it")
 
 
 def _check(text: str) -> str:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 
-from isocenter.errors import BadRequest
+from isocenter.errors import UnknownCursor
 
 
 def cursor(list_name: str, position: int) -> str:
@@ -22,7 +22,7 @@ def position(list_name: str, text: str) -> int:
     except (ValueError, binascii.Error):
         raw = b""
     if len(raw) != 12 or raw[8:] != _check(list_name, raw[:8]):
-        raise BadRequest("The cursor is not one that this list gave out.", code="bad-cursor")
+        raise UnknownCursor("the cursor is not one that this list gave out; begin again without it")
     return int.from_bytes(raw[:8], "big")
 
 
