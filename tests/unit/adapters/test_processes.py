@@ -159,15 +159,17 @@ def test_a_worker_sees_nothing_of_our_environment(sandbox: ProcessSandbox, monke
 
 
 _PARENT = """
-import sys, threading, time
+import pathlib, sys, threading, time
 from isocenter.adapters.processes import ProcessSandbox
 from isocenter.testing.sandbox_contract import loop_forever, process_id
 sandbox = ProcessSandbox(2, 2**28)
-busy = sandbox.run(process_id, 0, seconds=30)
 threading.Thread(target=sandbox.run, args=(loop_forever, 0), kwargs={"seconds": 600}, daemon=True).start()
-time.sleep(0.3)
-print(busy, sandbox.run(process_id, 0, seconds=30), flush=True)
-time.sleep(600)
+workers = []
+while len(workers) < 2:  # one loops for ever, one waits for work
+    sandbox.run(process_id, 0, seconds=30)
+    workers = [pid for task in pathlib.Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
+print(*workers, flush=True)
+time.sleep(100)
 """
 
 
@@ -176,11 +178,14 @@ def test_workers_idle_and_busy_end_with_their_parent(sent: signal.Signals) -> No
     with subprocess.Popen(
         [sys.executable, "-c", _PARENT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as parent:
-        assert parent.stdout is not None
-        workers = [int(pid) for pid in parent.stdout.readline().split()]
-        assert len(set(workers)) == 2
-        parent.send_signal(sent)
-        _, errors = parent.communicate(timeout=30)
+        try:
+            assert parent.stdout is not None
+            workers = [int(pid) for pid in parent.stdout.readline().split()]
+            assert len(set(workers)) == 2
+            parent.send_signal(sent)
+            _, errors = parent.communicate(timeout=30)
+        finally:
+            parent.kill()
     assert all(_gone(pid) for pid in workers)
     assert "sandbox_worker" not in errors
 
