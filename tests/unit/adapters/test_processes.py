@@ -167,7 +167,8 @@ threading.Thread(target=sandbox.run, args=(loop_forever, 0), kwargs={"seconds": 
 workers = []
 while len(workers) < 2:  # one loops for ever, one waits for work
     sandbox.run(process_id, 0, seconds=30)
-    workers = [pid for task in pathlib.Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
+    tasks = pathlib.Path("/proc/self/task").iterdir()
+    workers = [pid for task in tasks for pid in (task / "children").read_text().split()]
 print(*workers, flush=True)
 time.sleep(100)
 """
