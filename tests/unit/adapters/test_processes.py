@@ -42,6 +42,13 @@ def _alive(pid: int) -> bool:
         return False
 
 
+def until_busy(sandbox: ProcessSandbox) -> None:
+    """Until the thread that was started has its worker, however loaded the machine is."""
+    deadline = time.monotonic() + 30
+    while not sandbox._busy and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
 def _gone(pid: int, seconds: float = 10) -> bool:
     deadline = time.monotonic() + seconds
     while _alive(pid) and time.monotonic() < deadline:
@@ -100,7 +107,7 @@ def test_callers_who_find_no_free_worker_in_time_are_told_to_wait(sandbox: Proce
 
     thread = threading.Thread(target=occupy)
     thread.start()
-    time.sleep(0.3)
+    until_busy(sandbox)
     with pytest.raises(Saturated):
         sandbox.run(double, 1, seconds=0.2)
     assert sandbox.run(double, 3, seconds=30) == 6
@@ -120,7 +127,7 @@ def test_closing_ends_a_task_under_way(sandbox: ProcessSandbox) -> None:
 
     thread = threading.Thread(target=occupy)
     thread.start()
-    time.sleep(0.3)
+    until_busy(sandbox)
     sandbox.close()
     thread.join(10)
     assert [type(error) for error in caught] == [BackendUnavailable]
