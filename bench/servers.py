@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Server:
+class Server(ABC):
     """One server in a folder of its own."""
 
     name = ""
@@ -37,8 +38,9 @@ class Server:
         )
         self._wait()
 
+    @abstractmethod
     def command(self) -> list[str]:
-        raise NotImplementedError
+        """How it is started in `folder` on `port`."""
 
     def _wait(self) -> None:
         end = time.monotonic() + 30

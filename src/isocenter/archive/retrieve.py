@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from isocenter.dicom.data_set import DataSet
@@ -191,13 +192,7 @@ class Retrieve:
 
 
 def _headed(head: bytes, body: Iterator[bytes]) -> Iterator[bytes]:
-    first = next(body, b"")
-    return _chain(head + first, body)
-
-
-def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
+    return chain((head + next(body, b""),), body)
 
 
 def _require(record: ImageRecord, intact: bool) -> None:

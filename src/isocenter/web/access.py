@@ -120,7 +120,7 @@ def open_to_all() -> Any:
     async def guard() -> None:
         return None
 
-    guard.scope = None  # type: ignore[attr-defined]
+    guard.scope = None  # type: ignore[attr-defined]  # likewise
     return Depends(guard)
 
 

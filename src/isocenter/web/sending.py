@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import chain
 
 import orjson
 from fastapi import Request
@@ -26,7 +27,7 @@ def content_response(request: Request, content: Content, media_type: str, header
     if len(first) == content.size:
         return Response(first, headers=sent, media_type=media_type)
     sent["Content-Length"] = str(content.size)
-    return StreamingResponse(_rejoined(first, content.chunks), headers=sent, media_type=media_type)
+    return StreamingResponse(chain((first,), content.chunks), headers=sent, media_type=media_type)
 
 
 def not_modified(request: Request, etag: str) -> bool:
@@ -52,11 +53,6 @@ EXTENSIONS = {
     "image/png": ".png",
     "image/gif": ".gif",
 }
-
-
-def _rejoined(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
 
 
 def json_response(

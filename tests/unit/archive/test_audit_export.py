@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Set
 from datetime import UTC, datetime
 from typing import Any
 from xml.etree import ElementTree
@@ -72,7 +73,7 @@ def test_an_entry_is_a_fhir_r4_audit_event(entry: AuditEntry) -> None:
             assert detail["valueString"]
 
 
-def attributes(element: ElementTree.Element, required: set[str], optional: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+def attributes(element: ElementTree.Element, required: set[str], optional: Set[str] = frozenset()) -> None:
     assert required <= set(element.attrib) <= required | optional
 
 

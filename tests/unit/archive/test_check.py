@@ -132,6 +132,6 @@ def test_rows_without_their_metadata_are_damage(platform: Platform) -> None:
 
     from dataclasses import replace
 
-    report = Check(replace(platform, index=Forgetful())).fsck()  # type: ignore[arg-type]
+    report = Check(replace(platform, index=Forgetful())).fsck()  # type: ignore[arg-type]  # only what fsck asks
     assert len(report.missing_details) == 1
     assert report.damaged == 1

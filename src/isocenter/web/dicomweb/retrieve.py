@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
@@ -146,13 +147,7 @@ def _multipart(parts: Iterator[tuple[ImageRecord, Content]], kind: str) -> Respo
 
 def _streamed(body: Iterator[bytes], media_type: str) -> Response:
     """The first piece is made before the answer begins, so that what is missing or altered is an error answer."""
-    first = next(body)
-
-    def whole() -> Iterator[bytes]:
-        yield first
-        yield from body
-
-    return StreamingResponse(whole(), media_type=media_type)
+    return StreamingResponse(chain((next(body),), body), media_type=media_type)
 
 
 @router.get("/studies/{study}/metadata", responses=_METADATA, response_class=Response)
