@@ -11,6 +11,20 @@ import numpy.typing as npt
 from isocenter.dicom.data_set import DataSet
 from isocenter.errors import Malformed, Unsupported
 
+# numpy widens indices to 64 bits: some at a time, these stay in the processor's cache.
+_BLOCK_PIXELS = 2**17
+
+
+def look_up(table: npt.NDArray[np.uint8], indices: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """`table[indices]` for indices that all lie inside the table."""
+    found = np.empty(indices.shape, np.uint8)
+    flat, out = indices.reshape(-1), found.reshape(-1)
+    for start in range(0, flat.size, _BLOCK_PIXELS):
+        part = slice(start, start + _BLOCK_PIXELS)
+        # Any mode but "raise" writes straight into `out`.
+        table.take(flat[part], out=out[part], mode="clip")
+    return found
+
 
 @dataclass(frozen=True, slots=True)
 class Lookup:

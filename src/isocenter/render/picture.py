@@ -13,8 +13,9 @@ import numpy.typing as npt
 from isocenter.errors import LimitExceeded, Malformed, NotAnImage
 from isocenter.picture import Picture, recognise
 from isocenter.render.encode import DEFAULT_QUALITY, encode
-from isocenter.render.frame import MOST_WIDTH
-from isocenter.render.resize import MOST_PIXELS, resize
+from isocenter.render.icc import IccProfile, with_profile
+from isocenter.render.resize import MOST_PIXELS
+from isocenter.render.viewport import Viewport, frame_picture, picture_size
 
 _CODEC_ERRORS: Final = (RuntimeError, ValueError, TypeError, OverflowError, IndexError)
 _ORIENTATION: Final = 0x0112
@@ -29,17 +30,18 @@ class PictureRequest:
     width: int | None = None
     quality: int = DEFAULT_QUALITY
     most_pixels: int = MOST_PIXELS
+    viewport: Viewport | None = None
+    icc_profile: IccProfile | None = None
 
 
 def render_picture(request: PictureRequest) -> bytes:
-    """PNG or JPEG bytes of the picture, of the first image where it is animated, turned upright as Exif says."""
-    if request.width is not None and not 1 <= request.width <= MOST_WIDTH:
-        raise LimitExceeded(f"the width of a rendered picture is between 1 and {MOST_WIDTH} pixels")
-    pixels = decode_picture(request.data, request.most_pixels)
-    if request.width is not None and request.width != pixels.shape[1]:
-        height = max(1, round(pixels.shape[0] * request.width / pixels.shape[1]))
-        pixels = resize(pixels, height, request.width)
-    return encode(pixels, request.media_type, request.quality)
+    """The picture as PNG, JPEG or GIF, of the first image where it is animated, turned upright as Exif says."""
+    picture_size(1, 1, 1.0, request.width, request.viewport)
+    pixels = frame_picture(decode_picture(request.data, request.most_pixels), 1.0, request.width, request.viewport)
+    profile = None
+    if request.icc_profile is not None:
+        pixels, profile = with_profile(pixels, request.icc_profile, None)
+    return encode(pixels, request.media_type, request.quality, profile)
 
 
 def decode_picture(data: bytes, most_pixels: int = MOST_PIXELS) -> npt.NDArray[np.uint8]:

@@ -11,14 +11,16 @@ import numpy.typing as npt
 
 from isocenter.dicom.data_set import DataSet
 from isocenter.dicom.pixel_description import PixelDescription
-from isocenter.errors import Malformed
+from isocenter.errors import BadRequest, Malformed
 from isocenter.render.functional_groups import functional_group
-from isocenter.render.lookup import Lookup, read_lookup
+from isocenter.render.lookup import Lookup, look_up, read_lookup
 
 Reals = npt.NDArray[np.float64]
 Levels = npt.NDArray[np.uint8]
 WindowFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
+# The `window` parameter's names for the functions (PS3.18 8.3.5.1.4).
+_NAMES: dict[str, WindowFunction] = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
 # A table pays while it has fewer entries than an image has pixels.
 _MOST_TABLE = 2**17
 _BLOCK_PIXELS = 2**20
@@ -46,7 +48,10 @@ Voi = Window | Lookup | Span
 
 @dataclass(frozen=True, slots=True)
 class GreyTransform:
-    """How stored values of one frame become display levels; `voi` None is the range of the frame's own values."""
+    """How stored values of one frame become display levels; `voi` None is the range of the frame's own values.
+
+    `presentation` is a Presentation LUT (PS3.3 C.11.6), which then decides the polarity too.
+    """
 
     slope: float = 1.0
     intercept: float = 0.0
@@ -54,6 +59,7 @@ class GreyTransform:
     voi: Voi | None = None
     padding: tuple[float, float] | None = None
     inverted: bool = False
+    presentation: Lookup | None = None
 
     def values(self, stored: npt.NDArray[Any]) -> Reals:
         """The modality transform; what overflows is held to the ends of the number range, NaN becomes the least."""
@@ -65,20 +71,48 @@ class GreyTransform:
         return np.nan_to_num(found, copy=False, nan=-1e300, posinf=1e300, neginf=-1e300)
 
 
+def parse_window(text: str) -> tuple[tuple[float, float], WindowFunction | None]:
+    """Read `center,width[,function]` as (centre, width) and function, None where unnamed; raises BadRequest."""
+    parts = [part.strip() for part in text.split(",")]
+    try:
+        center, width = float(parts[0]), float(parts[1])
+        function = _NAMES[parts[2]] if len(parts) > 2 else None
+    except (ValueError, LookupError):
+        center = width = math.nan
+        function = None
+    if len(parts) > 3 or not math.isfinite(center) or not math.isfinite(width) or width <= 0:
+        raise BadRequest(
+            "window is center,width,function: numbers, the width above nought, then linear,"
+            " linear-exact or sigmoid (PS3.18 8.3.5.1.4)"
+        )
+    return (center, width), function
+
+
 def read_transform(
-    data_set: DataSet, description: PixelDescription, frame_number: int, window: tuple[float, float] | None
+    data_set: DataSet,
+    description: PixelDescription,
+    frame_number: int,
+    window: tuple[float, float] | None,
+    function: WindowFunction | None = None,
 ) -> GreyTransform:
-    """Read the transforms of one frame (1-based); `window` (centre, width) goes before those of the Data Set."""
+    """Read the transforms of one frame (1-based); `window` (centre, width) goes before those of the Data Set.
+
+    `function` is the window's VOI LUT Function, the Data Set's own where None.
+    """
     group = functional_group(data_set, 0x00289145, frame_number) or data_set
     slope, intercept = _rescale(group)
     lookups = [] if group is not data_set else data_set.items(0x00283000)
     modality = read_lookup(lookups[0], signed=description.signed) if lookups else None
-    voi = _requested(data_set, frame_number, window) or _voi(
-        data_set, frame_number, description.signed or intercept < 0
-    )
+    voi: Voi | None
+    if window is not None:
+        voi = Window(*window, function or _function(_voi_group(data_set, frame_number)))
+    else:
+        voi = _voi(_voi_group(data_set, frame_number), description.signed or intercept < 0)
     if voi is None and modality is None and (slope, intercept) == (1.0, 0.0):
         voi = _whole_range(description)
     shape = (data_set.text(0x20500020) or "").strip()
+    # A Presentation LUT overrides Photometric Interpretation (PS3.4 N.2.1.4).
+    presentation = data_set.items(0x20500010)
     return GreyTransform(
         slope=slope,
         intercept=intercept,
@@ -86,6 +120,7 @@ def read_transform(
         voi=voi,
         padding=_padding(data_set, description),
         inverted=description.photometric_interpretation == "MONOCHROME1" or shape == "INVERSE",
+        presentation=read_lookup(presentation[0], signed=False) if presentation else None,
     )
 
 
@@ -106,16 +141,12 @@ def _function(group: DataSet) -> WindowFunction:
     return "SIGMOID" if named == "SIGMOID" else "LINEAR"
 
 
-def _requested(data_set: DataSet, frame_number: int, window: tuple[float, float] | None) -> Window | None:
-    if window is None:
-        return None
-    group = functional_group(data_set, 0x00289132, frame_number) or data_set
-    return Window(window[0], window[1], _function(group))
+def _voi_group(data_set: DataSet, frame_number: int) -> DataSet:
+    return functional_group(data_set, 0x00289132, frame_number) or data_set
 
 
-def _voi(data_set: DataSet, frame_number: int, signed: bool) -> Voi | None:
+def _voi(group: DataSet, signed: bool) -> Voi | None:
     """The Data Set's own: a VOI LUT before a window, being the more particular; the first where there are many."""
-    group = functional_group(data_set, 0x00289132, frame_number) or data_set
     lookups = group.items(0x00283010)
     if lookups:
         return read_lookup(lookups[0], signed=signed)
@@ -190,7 +221,7 @@ def _by_table(pixels: npt.NDArray[Any], transform: GreyTransform, low: int, high
     table[stored & (size - 1)] = levels
     if transform.padding is not None:
         table[stored[(stored >= transform.padding[0]) & (stored <= transform.padding[1])] & (size - 1)] = 0
-    return table.take(pixels.view(f"u{pixels.dtype.itemsize}"))
+    return look_up(table, pixels.view(f"u{pixels.dtype.itemsize}"))
 
 
 def _without_padding(
@@ -222,7 +253,10 @@ def _by_block(pixels: npt.NDArray[Any], transform: GreyTransform, kept: npt.NDAr
 
 def _levels(values: Reals, transform: GreyTransform, voi: Voi) -> Levels:
     shown = voi_fraction(values, voi)
-    if transform.inverted:
+    if transform.presentation is not None:
+        table = transform.presentation
+        shown = table.apply(table.first + shown * (len(table.entries) - 1)) / float((1 << table.bits) - 1)
+    elif transform.inverted:
         shown = 1.0 - shown
     shown *= 255.0
     shown += 0.5

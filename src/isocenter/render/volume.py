@@ -13,8 +13,9 @@ import numpy.typing as npt
 from isocenter.errors import LimitExceeded, Malformed, Unsupported
 from isocenter.nifti.header import NiftiHeader, read_header
 from isocenter.render.encode import DEFAULT_QUALITY, encode
-from isocenter.render.frame import MOST_WIDTH
+from isocenter.render.icc import IccProfile, with_profile
 from isocenter.render.resize import resize
+from isocenter.render.viewport import Viewport, frame_picture, picture_size
 
 # A volume of 512 x 512 x 1,000 doubles is 2 GiB; what is larger is not drawn.
 MOST_BYTES: Final = 2**31
@@ -29,13 +30,19 @@ _KINDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class VolumeRequest:
-    """What to draw: `data` is a .nii or .nii.gz file, of which the header and first volume suffice."""
+    """What to draw: `data` is a .nii or .nii.gz file, of which the header and first volume suffice.
+
+    `window` is (centre, width) in scaled units, of the voxels' own percentiles when None.
+    """
 
     data: bytes
     media_type: str = "image/png"
     width: int | None = None
     quality: int = DEFAULT_QUALITY
     most_bytes: int = MOST_BYTES
+    window: tuple[float, float] | None = None
+    viewport: Viewport | None = None
+    icc_profile: IccProfile | None = None
 
 
 def render_volume(request: VolumeRequest) -> bytes:
@@ -43,21 +50,23 @@ def render_volume(request: VolumeRequest) -> bytes:
 
     The patient's right is on the picture's left, anterior and superior are up; in the sagittal slice anterior is
     left. Of more than three dimensions the first volume is drawn. Raises NotAnImage, Malformed, Unsupported,
-    LimitExceeded.
+    LimitExceeded, and BadRequest for a viewport outside.
     """
-    if request.width is not None and not 1 <= request.width <= MOST_WIDTH:
-        raise LimitExceeded(f"the width of a rendered picture is between 1 and {MOST_WIDTH} pixels")
+    if request.window is not None and not all(map(math.isfinite, request.window)):
+        raise Malformed("the window asked for is not finite")
+    picture_size(1, 1, 1.0, request.width, request.viewport)
     gzipped = request.data[:2] == b"\x1f\x8b"
     header = read_header(_inflate(request.data, 65536) if gzipped else request.data)
     needed = _needed(header, request.most_bytes)
     data = _inflate(request.data, needed) if gzipped else request.data
     if len(data) < needed:
         raise Malformed("the NIfTI file is shorter than its dimensions require")
-    canvas = _canvas(_panels(_first_volume(header, data), header))
-    if request.width is not None:
-        height = max(1, round(canvas.shape[0] * request.width / canvas.shape[1]))
-        canvas = resize(canvas, height, request.width)
-    return encode(canvas, request.media_type, request.quality)
+    canvas = _canvas(_panels(_first_volume(header, data), header, request.window))
+    canvas = frame_picture(canvas, 1.0, request.width, request.viewport)
+    profile = None
+    if request.icc_profile is not None:
+        canvas, profile = with_profile(canvas, request.icc_profile, None)
+    return encode(canvas, request.media_type, request.quality, profile)
 
 
 def _needed(header: NiftiHeader, most_bytes: int) -> int:
@@ -124,7 +133,9 @@ def _oriented(voxels: npt.NDArray[Any], header: NiftiHeader) -> tuple[npt.NDArra
     return turned, [float(spacing[voxel]) for voxel in order]
 
 
-def _panels(voxels: npt.NDArray[Any], header: NiftiHeader) -> list[npt.NDArray[np.uint8]]:
+def _panels(
+    voxels: npt.NDArray[Any], header: NiftiHeader, window: tuple[float, float] | None
+) -> list[npt.NDArray[np.uint8]]:
     turned, (dx, dy, dz) = _oriented(voxels, header)
     x, y, z = (size // 2 for size in turned.shape[:3])
     axial = (np.swapaxes(turned[:, :, z], 0, 1), dy, dx)
@@ -133,7 +144,7 @@ def _panels(voxels: npt.NDArray[Any], header: NiftiHeader) -> list[npt.NDArray[n
     slices = [axial]
     # A volume of one slice has nothing to show from the side.
     slices += [found for found in (coronal, sagittal) if min(found[0].shape[:2]) > 1]
-    levels = _levels([found[0] for found in slices], header)
+    levels = _levels([found[0] for found in slices], header, window)
     finest = min(min(down, across) for _, down, across in slices)
     largest = max(max(s.shape[0] * d, s.shape[1] * a) for s, d, a in slices)
     step = max(finest, largest / _MOST_PANEL)
@@ -143,19 +154,29 @@ def _panels(voxels: npt.NDArray[Any], header: NiftiHeader) -> list[npt.NDArray[n
     ]
 
 
-def _levels(slices: list[npt.NDArray[Any]], header: NiftiHeader) -> list[npt.NDArray[np.uint8]]:
+def _levels(
+    slices: list[npt.NDArray[Any]], header: NiftiHeader, window: tuple[float, float] | None
+) -> list[npt.NDArray[np.uint8]]:
     if header.datatype in (_RGB, _RGBA):
         return [np.ascontiguousarray(found, np.uint8) for found in slices]
     with np.errstate(all="ignore"):
         reals = [_real(found, header) for found in slices]
-        known = np.concatenate([found[np.isfinite(found)] for found in reals])
-        low, high = np.percentile(known, [1.0, 99.5]) if known.size else (0.0, 0.0)
-        if not high > low and known.size:
-            # A mask of few voxels has its percentiles in the background.
-            low, high = known.min(), known.max()
+        low, high = _range(reals) if window is None else (window[0] - window[1] / 2, window[0] + window[1] / 2)
         span = high - low if high > low and math.isfinite(high - low) else math.inf
         found = [np.clip(np.nan_to_num((real - low) / span, nan=0.0), 0.0, 1.0) for real in reals]
         return [(level * 255.0 + 0.5).astype(np.uint8) for level in found]
+
+
+def _range(reals: list[npt.NDArray[np.float64]]) -> tuple[float, float]:
+    """What is shown from black to white: nearly all of the finite values."""
+    known = np.concatenate([found[np.isfinite(found)] for found in reals])
+    if not known.size:
+        return 0.0, 0.0
+    low, high = np.percentile(known, [1.0, 99.5])
+    if not high > low:
+        # A mask of few voxels has its percentiles in the background.
+        low, high = known.min(), known.max()
+    return float(low), float(high)
 
 
 def _real(voxels: npt.NDArray[Any], header: NiftiHeader) -> npt.NDArray[np.float64]:

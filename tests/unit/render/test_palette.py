@@ -5,13 +5,15 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 
 from isocenter.dicom.data_set import DataSet
 from isocenter.errors import Malformed, Unsupported
-from isocenter.render.palette import apply_palette, expand_segments
-from isocenter.testing.pixel_samples import attributes
+from isocenter.render.frame import FrameRequest, render_frame
+from isocenter.render.palette import expand_segments, read_palette
+from isocenter.testing.pixel_samples import EXPLICIT_LITTLE, attributes, image_model
 
 
 def palette(entries: list[tuple[int, int, int]], first: int = 0, bits: int = 16, count: int | None = None) -> DataSet:
@@ -24,7 +26,7 @@ def palette(entries: list[tuple[int, int, int]], first: int = 0, bits: int = 16,
 
 def coloured(data_set: DataSet, *indices: int, signed: bool = False) -> list[list[int]]:
     pixels = np.array([indices], "i2" if signed else "u2")
-    found: list[list[int]] = apply_palette(pixels, data_set, signed=signed)[0].tolist()
+    found: list[list[int]] = read_palette(data_set, signed=signed).apply(pixels)[0].tolist()
     return found
 
 
@@ -115,3 +117,69 @@ def test_segments_that_run_out_point_forward_or_are_unknown_are_malformed(words:
 
 def test_segments_never_make_more_than_the_descriptor_says() -> None:
     assert len(expand(4, 0, 1, 1, 1, 65535, 60000)) == 4
+
+
+def test_segments_of_bytes_expand_where_entries_have_eight_bits() -> None:
+    model: dict[int, Any] = {}
+    for channel in range(3):
+        model[0x00281101 + channel] = [256, 0, 8]
+        # Discrete 0; linear over 127 to 127; the last two segments again, from byte 0: 0, then to 127.
+        model[0x00281221 + channel] = bytes([0, 1, 0, 1, 127, 127, 2, 2, 0, 0, 0, 0])
+    found = coloured(DataSet(attributes(model)), 0, 1, 127, 128, 255)
+    assert [colour[0] for colour in found] == [0, 1, 127, 0, 127]
+
+
+def test_segments_of_nothing_end() -> None:
+    # Each indirect segment copies thousands that are empty: without a bound, hours.
+    words = [0, 0] * 30000 + [2, 60000, 0, 0] * 30000
+    with pytest.raises(Malformed, match="too many"):
+        expand(65536, *words)
+
+
+# Supplemental palettes ----------------------------------------------------------------------------------------
+
+
+def supplemental(first: int, **changes: Any) -> dict[int, Any]:
+    """Colours for the stored values from `first` on: red, green, blue."""
+    more: dict[int, Any] = {0x00089205: "COLOR"}
+    for channel in range(3):
+        more[0x00281101 + channel] = [3, first, 8]
+        more[0x00281201 + channel] = bytes(255 if entry == channel else 0 for entry in range(3)) + b"\0"
+    return more | {int(tag[1:], 16): value for tag, value in changes.items()}
+
+
+def partly_coloured(pixels: list[int], more: dict[int, Any], **options: Any) -> list[Any]:
+    data = np.array([pixels], "u2")
+    model = image_model(1, len(pixels), more=more, **options)
+    request = FrameRequest(model, EXPLICIT_LITTLE, data.tobytes(), media_type="image/png")
+    found: list[Any] = imagecodecs.png_decode(render_frame(request))[0].tolist()
+    return found
+
+
+RED, GREEN, BLUE = [255, 0, 0], [0, 255, 0], [0, 0, 255]
+
+
+def test_values_from_the_first_mapped_on_are_colours_and_those_below_grey_by_their_own_range() -> None:
+    found = partly_coloured([0, 50, 100, 4000, 4001, 4002, 9000], supplemental(4000))
+    assert found == [[0] * 3, [128] * 3, [255] * 3, RED, GREEN, BLUE, BLUE]
+
+
+def test_a_window_applies_to_the_grey_alone() -> None:
+    found = partly_coloured([0, 10, 20, 4001], {**supplemental(4000), 0x00281050: 10.5, 0x00281051: 21})
+    assert found == [[0] * 3, [128] * 3, [255] * 3, GREEN]
+
+
+def test_a_frame_of_colours_alone_needs_no_grey() -> None:
+    assert partly_coloured([4000, 4001], supplemental(4000)) == [RED, GREEN]
+
+
+def test_pixel_presentation_decides_and_each_frame_has_its_own() -> None:
+    grey = [0, 128, 255]
+    values = [0, 2000, 4000]
+    assert partly_coloured(values, supplemental(4000, x00089205="MONOCHROME")) == grey
+    plain = supplemental(4000)
+    del plain[0x00089205]
+    assert partly_coloured(values, plain) == grey
+    assert partly_coloured(values, supplemental(4000, x00089205="MIXED"))[2] == RED
+    frame_type = attributes({0x00189226: [attributes({0x00089205: "MONOCHROME"})]})
+    assert partly_coloured(values, {**supplemental(4000), 0x52009229: [frame_type]}) == grey

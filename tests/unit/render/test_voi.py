@@ -9,8 +9,8 @@ import pytest
 
 from isocenter.dicom.data_set import DataSet
 from isocenter.dicom.pixel_description import PixelDescription
-from isocenter.errors import Malformed, Unsupported
-from isocenter.render.voi import GreyTransform, Span, Window, read_transform, to_levels, voi_fraction
+from isocenter.errors import BadRequest, Malformed, Unsupported
+from isocenter.render.voi import GreyTransform, Span, Window, parse_window, read_transform, to_levels, voi_fraction
 from isocenter.testing.pixel_samples import EXPLICIT_LITTLE, attributes, image_model
 
 CENTER, WIDTH, FUNCTION = 0x00281050, 0x00281051, 0x00281056
@@ -206,3 +206,40 @@ def test_the_table_and_the_arithmetic_agree() -> None:
 
 def test_a_span_of_the_whole_number_range_does_not_overflow() -> None:
     assert voi_fraction(np.array([-1e308, 0, 1e308]), Span(-1e308, 1e308)).tolist() == [0, 0.5, 1]
+
+
+def test_a_presentation_lut_comes_last_and_decides_the_polarity() -> None:
+    # Four P-Values of 10 bits for the whole range of what the VOI transform gives.
+    presentation = {0x20500010: [lookup(0, 10, 0, 1023, 341, 682)]}
+    values = grey(0, 1000, 2000, 3000)
+    window = {CENTER: 1500.5, WIDTH: 3001}
+    assert levels(values, {**presentation, **window}) == [0, 255, 85, 170]
+    assert levels(values, {**presentation, **window}, photometric="MONOCHROME1") == [0, 255, 85, 170]
+    assert levels(values, {**presentation, **window, 0x20500020: "INVERSE"}) == [0, 255, 85, 170]
+    # Inputs between two entries take the nearer.
+    assert levels(grey(0, 499, 501, 3000), {**presentation, **window}) == [0, 0, 255, 170]
+
+
+def test_the_function_asked_for_goes_before_the_headers() -> None:
+    row = np.array([[0, 10, 20]], "i2")
+    model = image_model(1, 3, signed=True, more={CENTER: 1, WIDTH: 2, FUNCTION: "SIGMOID"})
+    data_set = DataSet(model)
+    description = PixelDescription.from_data_set(data_set, EXPLICIT_LITTLE)
+
+    def shown(function: Any) -> list[int]:
+        found: list[int] = to_levels(row, read_transform(data_set, description, 1, (10.0, 20.0), function))[0].tolist()
+        return found
+
+    assert shown("LINEAR_EXACT") == [0, 128, 255]
+    assert shown("LINEAR") == [0, 134, 255]
+    assert shown("SIGMOID") == shown(None) == [30, 128, 225]
+
+
+def test_the_window_parameter_is_read_as_ps3_18_writes_it() -> None:
+    assert parse_window("40,400") == ((40.0, 400.0), None)
+    assert parse_window(" -600.5 , 1500 , linear-exact ") == ((-600.5, 1500.0), "LINEAR_EXACT")
+    assert parse_window("1,2,sigmoid")[1] == "SIGMOID"
+    assert parse_window("1,2,linear")[1] == "LINEAR"
+    for text in ("", "1", "1,", "1,0", "1,-2", "nan,1", "1,inf", "1,2,LINEAR", "1,2,linear,3", "a,b"):
+        with pytest.raises(BadRequest):
+            parse_window(text)

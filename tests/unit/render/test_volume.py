@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from isocenter.errors import LimitExceeded, Malformed, NotAnImage, Unsupported
+from isocenter.render.viewport import Viewport
 from isocenter.render.volume import VolumeRequest, render_volume
 
 
@@ -151,3 +152,32 @@ def test_128_bit_floating_point_is_unsupported() -> None:
     header = nibabel.Nifti1Image(np.zeros((2, 2, 2), "c16"), np.eye(4)).to_bytes()
     with pytest.raises(Unsupported):
         render_volume(VolumeRequest(header[:70] + b"\x00\x06" + header[72:]))
+
+
+def test_a_window_a_viewport_and_a_profile_apply_to_volumes() -> None:
+    voxels = np.zeros((8, 8, 1), "i2")
+    voxels[4:] = 50
+    voxels[6:] = 100
+    found = draw(volume(voxels), window=(50.0, 100.0))
+    # The patient's right is on the left.
+    assert found[0].tolist() == [255, 255, 128, 128, 0, 0, 0, 0]
+    assert draw(volume(voxels), viewport=Viewport(4, 4)).shape == (4, 4)
+    flipped = draw(volume(voxels), window=(50.0, 100.0), viewport=Viewport(8, 8, 0, 0, -8, 8))
+    assert flipped[0].tolist() == [0, 0, 0, 0, 128, 128, 255, 255]
+    assert draw(volume(voxels), icc_profile="srgb").shape == (8, 8, 3)
+    assert render_volume(VolumeRequest(volume(voxels), "image/gif"))[:6] == b"GIF89a"
+    with pytest.raises(Malformed):
+        draw(volume(voxels), window=(float("nan"), 1.0))
+
+
+def test_the_scale_of_the_header_comes_before_a_window() -> None:
+    image = nibabel.Nifti1Image(np.arange(4, dtype="i2").reshape(4, 1, 1).repeat(4, 1), np.diag([-1.0, 1, 1, 1]))
+    image.header.set_slope_inter(10, -5)
+    assert draw(image.to_bytes(), window=(10.0, 30.0))[0].tolist() == [0, 85, 170, 255]
+
+
+def test_of_four_dimensions_the_first_volume_is_drawn() -> None:
+    voxels = np.zeros((6, 6, 1, 3), "i2")
+    voxels[3:, :, :, 0] = 9
+    voxels[:, 3:, :, 1] = 9
+    np.testing.assert_array_equal(draw(volume(voxels)), draw(volume(voxels[..., 0])))
