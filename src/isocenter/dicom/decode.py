@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -55,14 +57,14 @@ def decode_frame(
 
     `data` is the frame's codestream, or for native pixel data the bytes `PixelDescription.frame_span` names, with
     its `skip_bits`. Colour comes back interleaved by pixel. JPEG's and JPEG 2000's own colour transforms are undone
-    (the result says RGB); YBR_FULL_422 comes back upsampled as YBR_FULL. Raises Malformed, Unsupported and
-    LimitExceeded; MemoryError passes through.
+    (the result says RGB); YBR_FULL_422 comes back upsampled as YBR_FULL, and native YBR_PARTIAL_422 upsampled under
+    its own name. Raises Malformed, Unsupported and LimitExceeded; MemoryError passes through.
     """
     samples = description.pixels * description.samples_per_pixel
     if samples > most_samples:
         raise LimitExceeded(f"Rows x Columns x SamplesPerPixel is over {most_samples} samples", code="decode-limit")
     if not description.encapsulated:
-        if description.photometric_interpretation in ("YBR_PARTIAL_420", "YBR_PARTIAL_422", "HSV", "XYB"):
+        if description.photometric_interpretation in ("YBR_PARTIAL_420", "HSV", "XYB"):
             raise Unsupported(
                 "PhotometricInterpretation is not one of native pixel data", code="unsupported-photometric"
             )
@@ -85,38 +87,43 @@ def _native(description: PixelDescription, data: bytes, skip_bits: int) -> Decod
         raise Malformed(f"{description.keyword} is shorter than Rows, Columns and BitsAllocated require")
     if description.in_swapped_words:
         data = np.frombuffer(data, "<u2", len(data) // 2).byteswap().tobytes() + data[len(data) & ~1 :]
+    subsampled = description.photometric_interpretation in ("YBR_FULL_422", "YBR_PARTIAL_422")
+    if subsampled and (description.bits_allocated == 1 or description.keyword != "PixelData"):
+        raise Unsupported(
+            "subsampled colour of packed bits or floating point is not supported", code="unsupported-depth"
+        )
     if description.bits_allocated == 1:
         bits = np.unpackbits(np.frombuffer(data, "u1"), bitorder="little", count=skip_bits + description.frame_bits)
         return DecodedFrame(_shaped(bits[skip_bits:], description), description.photometric_interpretation)
-    if description.photometric_interpretation == "YBR_FULL_422":
-        return DecodedFrame(_native_422(description, data, skip_bits), "YBR_FULL")
+    if subsampled:
+        return DecodedFrame(_native_422(description, data, skip_bits), _upsampled(description))
+    count = description.pixels * description.samples_per_pixel
+    flat = _native_samples(description, data, skip_bits // 8, count)
+    return DecodedFrame(_shaped(flat, description), description.photometric_interpretation)
+
+
+def _native_samples(description: PixelDescription, data: bytes, offset: int, count: int) -> Pixels:
     kind = "u" if description.keyword == "PixelData" else "f"
     dtype = np.dtype(f"{'>' if description.big_endian else '<'}{kind}{description.bits_allocated // 8}")
-    count = description.pixels * description.samples_per_pixel
-    flat = np.frombuffer(data, dtype, count, offset=skip_bits // 8)
+    flat = np.frombuffer(data, dtype, count, offset=offset)
     if description.big_endian:
         flat = flat.astype(dtype.newbyteorder("="))
-    if kind == "u":
-        flat = _stored_values(flat, description)
-    return DecodedFrame(_shaped(flat, description), description.photometric_interpretation)
+    return _stored_values(flat, description) if kind == "u" else flat
 
 
 def _native_422(description: PixelDescription, data: bytes, skip_bits: int) -> Pixels:
     """Two luminance samples, then the blue and red chrominance they share (PS3.3 C.7.6.3.1.2)."""
-    if description.bits_allocated != 8:
-        raise Unsupported("native YBR_FULL_422 of other than 8 bits is not supported", code="unsupported-depth")
-    pixels = description.pixels
-    if description.number_of_frames == 1 and len(data) >= 3 * pixels and description.rows > 1:
+    rows, columns, size = description.rows, description.columns, description.bits_allocated // 8
+    if description.number_of_frames == 1 and len(data) >= 3 * size * description.pixels and rows > 1:
         # Three whole samples a pixel: the label says 4:2:2, but nobody subsampled.
-        return np.frombuffer(data, "u1", 3 * pixels).reshape(description.rows, description.columns, 3)
-    pairs = (description.columns + 1) // 2
-    groups = np.frombuffer(data, "u1", description.frame_bytes, offset=skip_bits // 8)
-    groups = groups.reshape(description.rows, pairs, 4)
-    full = np.empty((description.rows, pairs, 2, 3), np.uint8)
+        return _native_samples(description, data, 0, 3 * description.pixels).reshape(rows, columns, 3)
+    pairs = (columns + 1) // 2
+    groups = _native_samples(description, data, skip_bits // 8, rows * pairs * 4).reshape(rows, pairs, 4)
+    full = np.empty((rows, pairs, 2, 3), groups.dtype)
     full[..., 0] = groups[..., :2]
     full[..., 1] = groups[..., 2:3]
     full[..., 2] = groups[..., 3:4]
-    return full.reshape(description.rows, 2 * pairs, 3)[:, : description.columns]
+    return full.reshape(rows, 2 * pairs, 3)[:, :columns]
 
 
 def _shaped(flat: Pixels, description: PixelDescription) -> Pixels:
@@ -132,11 +139,13 @@ def _stored_values(values: Pixels, description: PixelDescription) -> Pixels:
     """Unsigned words to stored values: what lies above High Bit or below the lowest stored bit goes (old overlays)."""
     allocated, stored, high = description.bits_allocated, description.bits_stored, description.high_bit
     if not description.signed:
-        if stored == allocated:
+        most = (1 << stored) - 1
+        # Most files have nothing there: a look costs a fraction of a copy.
+        if stored == allocated or (high == stored - 1 and values.size and int(values.max()) <= most):
             return values
         low = high - stored + 1
         shifted: Pixels = values >> low if low else values
-        kept: Pixels = shifted & values.dtype.type((1 << stored) - 1)
+        kept: Pixels = shifted & values.dtype.type(most)
         return kept
     signed = values.view(f"i{values.dtype.itemsize}")
     if stored == allocated:
@@ -226,12 +235,31 @@ def _codec(description: PixelDescription, data: bytes) -> tuple[Codestream, list
         stream = read_jpeg_2000(data)
         bare = data[stream.start :]
         openjpeg = partial(imagecodecs.jpeg2k_decode, bare, numthreads=1)
-        return stream, [partial(imagecodecs.htj2k_decode, bare), openjpeg] if syntax in _HTJ2K else [openjpeg]
+        return stream, [partial(_htj2k, bare), openjpeg] if syntax in _HTJ2K else [openjpeg]
     if syntax in _JPEG_XL:
         return read_jpeg_xl(data), [partial(imagecodecs.jpegxl_decode, data, index=0, numthreads=1)]
     if syntax in _VIDEO:
         raise Unsupported("frames of a video Transfer Syntax are not decoded", code="video")
     raise Unsupported("this Transfer Syntax is not decoded", code="unsupported-transfer-syntax")
+
+
+# Python has one hook each for what a codec could not raise and for what it prints.
+_HOOK = threading.Lock()
+
+
+def _htj2k(data: bytes) -> Pixels:
+    """OpenJPH's errors are only reported, not raised, and it returns what it had: here they are raised."""
+    reported: list[object] = []
+    with _HOOK:
+        hooks = sys.unraisablehook, sys.excepthook
+        sys.unraisablehook, sys.excepthook = reported.append, lambda *_: None
+        try:
+            pixels: Pixels = imagecodecs.htj2k_decode(data, planar=False)
+        finally:
+            sys.unraisablehook, sys.excepthook = hooks
+    if reported:
+        raise RuntimeError("OpenJPH failed")
+    return pixels
 
 
 def _check_declared(description: PixelDescription, stream: Codestream, length: int) -> None:

@@ -67,7 +67,7 @@ class _Encoder:
             if vr == "UN":
                 vr = self.known_vr(tag, elements)
             if len(vr) > 2:
-                vr = _settled(vr, tag, length, signed)
+                vr = settled_vr(vr, tag, length, signed)
             ordered = ordered and tag > previous
             previous = tag
             simple = convert.get(vr)
@@ -122,7 +122,7 @@ def tag_name(tag: int) -> str:
     return f"{tag:08X}"
 
 
-def _settled(vr: str, tag: int, length: int, signed: bool) -> str:
+def settled_vr(vr: str, tag: int, length: int, signed: bool) -> str:
     """Settles a VR that the dictionary leaves open (PS3.5 A.1, PS3.6 6)."""
     if vr == "US or SS":
         return "SS" if signed else "US"

@@ -80,6 +80,11 @@ class HeaderReader:
         return {} if self._walker is None else self._walker.elements
 
     @property
+    def encoding(self) -> Encoding:
+        """How the Data Set is written; settled as soon as there are elements."""
+        return self._encoding
+
+    @property
     def passing_over(self) -> int:
         """So many of the next bytes are bulk data: `pass_over` may be told of them instead of `feed`."""
         return 0 if self._walker is None or self._inflate is not None else self._walker.passing_over

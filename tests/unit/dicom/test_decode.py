@@ -384,3 +384,30 @@ def test_a_truncated_codestream_is_rejected_or_decoded_but_never_fails_otherwise
     for length in range(0, len(data), max(1, len(data) // 40)):
         with suppress(Rejected):
             assert decode(image_model(37, 53, bits=8), codec, data[:length]).pixels.shape == (37, 53)
+
+
+def test_an_error_that_openjph_only_reports_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It returns what it had when it failed, which must never pass for a picture."""
+
+    def no_other(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(imagecodecs, "jpeg2k_decode", no_other)
+    data = bytes(imagecodecs.htj2k_encode(GREY_12 << 4))
+    model = image_model(*GREY_12.shape, stored=16)
+    assert np.array_equal(decode(model, HTJ2K, data).pixels, GREY_12 << 4)
+    # The main header ends before byte 120; a code block whose own trailer is overwritten cannot be decoded.
+    broken = [data[:place] + b"\xff" * 6 + data[place + 6 :] for place in range(120, len(data) - 8, 37)]
+    refused = 0
+    for each in broken:
+        try:
+            decode(model, HTJ2K, each)
+        except Malformed:
+            refused += 1
+    assert refused > len(broken) // 10
+
+
+def test_htj2k_colour_without_a_transform_comes_by_pixel() -> None:
+    data = bytes(imagecodecs.htj2k_encode(np.ascontiguousarray(COLOUR.transpose(2, 0, 1)), planar=True))
+    model = image_model(*COLOUR.shape[:2], bits=8, photometric="RGB", more={0x00280002: 3, 0x00280006: 0})
+    assert np.array_equal(decode(model, HTJ2K, data).pixels, COLOUR)
