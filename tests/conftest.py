@@ -18,6 +18,7 @@ from isocenter.adapters.memory.events import MemoryEventFeed
 from isocenter.adapters.memory.index import MemoryIndex
 from isocenter.adapters.memory.job_ledger import MemoryJobLedger
 from isocenter.adapters.memory.sandbox import InProcessSandbox
+from isocenter.adapters.memory.search import MemorySearchIndex
 from isocenter.adapters.memory.secrets import MemorySecrets
 from isocenter.ports.platform import Platform
 
@@ -34,6 +35,7 @@ def in_memory(**parts: Any) -> Platform:
     platform = Platform(
         blobs=MemoryBlobStore(),
         index=MemoryIndex(database, AUDIT_KEY),
+        search=MemorySearchIndex(database),
         events=MemoryEventFeed(database),
         audit=MemoryAuditLog(database, AUDIT_KEY),
         jobs=MemoryJobLedger(),

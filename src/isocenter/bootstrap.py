@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from secrets import token_bytes
 
+import structlog
 from fastapi import FastAPI
 
 from isocenter.adapters.blobs.folder import FolderBlobStore
@@ -20,12 +21,15 @@ from isocenter.adapters.sql.events import SqlEventFeed
 from isocenter.adapters.sql.index import SqlIndex
 from isocenter.adapters.sql.job_ledger import SqlJobLedger
 from isocenter.adapters.sql.migrate import migrate
+from isocenter.adapters.sql.search import SqlSearchIndex
 from isocenter.adapters.sql.secrets import SqlSecrets
 from isocenter.archive.audit import ReadTrail
 from isocenter.archive.delete import Delete
 from isocenter.archive.housekeeping import Housekeeping
+from isocenter.archive.reindex import reindex
 from isocenter.archive.rendered import Rendered
 from isocenter.archive.retrieve import Retrieve
+from isocenter.archive.search import BASE, Searching, prepare
 from isocenter.archive.store import Store
 from isocenter.dicom.elements import Limits
 from isocenter.dicom.guards import guard_pydicom
@@ -38,6 +42,7 @@ from isocenter.web.auth import Anyone, Authenticator, FirstOf, KeyAuthenticator,
 from isocenter.web.services import Services, WebLimits
 
 AUDIT_KEY = "audit-chain"
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ def open_backends(settings: Settings) -> Backends:
     platform = Platform(
         blobs=_blobs(settings),
         index=SqlIndex(database, audit_key),
+        search=SqlSearchIndex(database),
         events=SqlEventFeed(database),
         audit=SqlAuditLog(database, audit_key),
         jobs=SqlJobLedger(database),
@@ -76,6 +82,13 @@ def open_backends(settings: Settings) -> Backends:
         api_keys=SqlApiKeys(database, audit_key),
         sandbox=sandbox,
     )
+
+    missing = prepare(platform, settings.searched)
+    if BASE in missing:
+        # Made by an older version: nothing is found before this, so it cannot wait for someone to ask for it.
+        reindex(platform, settings.searched)
+    elif missing:
+        log.warning("search_attributes are not indexed for every image; run isocenter reindex", attributes=len(missing))
 
     def close() -> None:
         sandbox.close()
@@ -104,7 +117,7 @@ def ingest_of(settings: Settings, platform: Platform) -> Ingest:
         header_bytes=settings.max_header_bytes,
         inflated_bytes=settings.max_inflated_bytes,
     )
-    return Ingest(Store(platform, limits, keep_versions=settings.keep_versions))
+    return Ingest(Store(platform, limits, keep_versions=settings.keep_versions, searched=settings.searched))
 
 
 def deletes_of(settings: Settings, platform: Platform) -> Delete:
@@ -152,6 +165,7 @@ def open_services(settings: Settings) -> Services:
         retrieve=retrieve,
         rendered=Rendered(platform, retrieve, settings.decode_seconds),
         delete=delete,
+        searching=Searching(platform, settings.searched),
         authenticator=_authenticator(settings, platform),
         policy=Policy(settings.stores, frozenset(settings.identified_stores), trail),
         limits=WebLimits(

@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from isocenter.errors import IsocenterError
+from isocenter.dicom.attributes import is_looked_at
+from isocenter.dicom.matching import Key
+from isocenter.errors import BadRequest, IsocenterError
 
 T = TypeVar("T")
 
@@ -116,13 +118,15 @@ class Details:
 class NewImage:
     """An image whose blob is durable and whose row is still to be committed.
 
-    `study` and `series` are the attributes of those levels as DICOM JSON models (empty unless DICOM).
+    `study`, `series` and `instance` are the attributes that those levels are searched by and answer with, as DICOM
+    JSON models (empty unless DICOM).
     """
 
     record: ImageRecord
     details: Details
     study: Mapping[str, Any] = field(default_factory=dict)
     series: Mapping[str, Any] = field(default_factory=dict)
+    instance: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -159,16 +163,86 @@ class ImageQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """One attribute to sort by; what lacks it counts as the empty text."""
+
+    tag: int
+    level: str
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which studies, series or instances of a store (PS3.18 10.6), of those that hold a current image.
+
+    Keys are of this level or one above. Results come in the given order, then in order of arrival. `after`
+    continues a page; `offset` passes over that many results first.
+    `with_above`: whether the attributes of the levels above come along. More than `most_scanned` instances to look
+    through one by one, for keys no index helps with, is a BadRequest.
+    """
+
+    level: str  # study, series or instance
+    store: str
+    keys: tuple[Key, ...] = ()
+    study_uids: tuple[str, ...] | None = None
+    series_uids: tuple[str, ...] | None = None
+    sop_instance_uids: tuple[str, ...] | None = None
+    order: tuple[Order, ...] = ()
+    offset: int = 0
+    after: str | None = None
+    limit: int = 100
+    with_above: bool = True
+    most_scanned: int = 200_000
+
+    @property
+    def scanned(self) -> tuple[Key, ...]:
+        """The keys that no index helps with: they are held against the attributes of each instance in question."""
+        return tuple(key for key in self.keys if self.level == "instance" and is_looked_at(key.level, key.tags))
+
+    def too_wide(self) -> BadRequest:
+        return BadRequest(
+            f"this search would look through more than {self.most_scanned} instances one by one; narrow it by a key"
+            " of study or series, or have the attribute indexed (setting search_attributes)",
+            code="search-too-wide",
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class LevelRecord:
-    """One study or series: its attributes as a DICOM JSON model and what it holds now."""
+    """One study, series or instance: its attributes and those of the levels above as DICOM JSON models.
+
+    The counts say what it holds now; an instance has none.
+    """
 
     store: str
     study_uid: str
     series_uid: str | None
+    sop_instance_uid: str | None
+    id: str | None  # internal id of an instance
     attributes: Mapping[str, Any]
-    modalities: tuple[str, ...]
-    number_of_series: int
-    number_of_instances: int
+    above: Mapping[str, Any]
+    modalities: tuple[str, ...] = ()
+    number_of_series: int = 0
+    number_of_instances: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One page of a search; `total` counts all that match, `next` leads on."""
+
+    items: tuple[LevelRecord, ...]
+    total: int
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """What search knows of one image anew: the models of its levels, as NewImage has them."""
+
+    id: str
+    study: Mapping[str, Any]
+    series: Mapping[str, Any]
+    instance: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from isocenter.errors import Misconfigured
+from isocenter.dicom.attributes import Named
+from isocenter.errors import IsocenterError, Misconfigured
 
 LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 
@@ -53,6 +54,11 @@ class Settings(BaseSettings):
     )
     keep_versions: bool = Field(
         False, description="Other bytes under a known identity become its new version instead of a conflict."
+    )
+    search_attributes: tuple[str, ...] = Field(
+        (),
+        description="Attributes searched by besides those of PS3.18: study:, series: or instance: and a Keyword or tag,"
+        " dotted through sequences. `isocenter reindex` finds them in what is kept already.",
     )
     deleted_grace_days: float = Field(7, ge=0, description="How long a deleted image can be restored.")
 
@@ -100,6 +106,16 @@ class Settings(BaseSettings):
             raise ValueError("name at least one store, each once")
         return stores
 
+    @field_validator("search_attributes")
+    @classmethod
+    def _attributes(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            try:
+                Named.parse(name)
+            except IsocenterError as error:
+                raise ValueError(error.detail) from None
+        return names
+
     @model_validator(mode="after")
     def _safe(self) -> Settings:
         if self.auth == "none" and self.host not in LOOPBACK:
@@ -118,6 +134,11 @@ class Settings(BaseSettings):
     def identified_stores(self) -> tuple[str, ...]:
         """Every store that is not known to hold no identity."""
         return tuple(store for store in self.stores if store not in self.deidentified_stores)
+
+    @property
+    def searched(self) -> tuple[Named, ...]:
+        """`search_attributes`, read."""
+        return tuple(dict.fromkeys(map(Named.parse, self.search_attributes)))
 
     @property
     def default_store(self) -> str:

@@ -10,10 +10,12 @@ from isocenter.adapters.memory.audit import MemoryAuditLog
 from isocenter.adapters.memory.database import MemoryDatabase
 from isocenter.adapters.memory.events import MemoryEventFeed
 from isocenter.adapters.memory.index import MemoryIndex
+from isocenter.adapters.memory.search import MemorySearchIndex
 from isocenter.adapters.sql.audit import SqlAuditLog
 from isocenter.adapters.sql.database import Database
 from isocenter.adapters.sql.events import SqlEventFeed
 from isocenter.adapters.sql.index import SqlIndex
+from isocenter.adapters.sql.search import SqlSearchIndex
 from isocenter.testing.index_contract import IndexContract
 from isocenter.testing.index_rooms import IndexRooms
 
@@ -24,6 +26,7 @@ def sql_rooms(open_database: Callable[[], Database]) -> IndexRooms:
     database = open_database()
     return IndexRooms(
         SqlIndex(database, KEY),
+        SqlSearchIndex(database),
         SqlEventFeed(database),
         SqlAuditLog(database, KEY),
         KEY,
@@ -37,6 +40,7 @@ class TestMemoryIndex(IndexContract):
         database = MemoryDatabase()
         return IndexRooms(
             MemoryIndex(database, KEY),
+            MemorySearchIndex(database),
             MemoryEventFeed(database),
             MemoryAuditLog(database, KEY),
             KEY,

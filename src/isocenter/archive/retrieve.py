@@ -124,10 +124,13 @@ class Retrieve:
 
     def metadata_of(self, records: Sequence[ImageRecord]) -> dict[str, Metadata]:
         """The kept metadata of many instances by internal id, in few queries and without reading a blob."""
+        return self.metadata_by_id([record.id for record in records if record.kind is Kind.DICOM])
+
+    def metadata_by_id(self, ids: Sequence[str]) -> dict[str, Metadata]:
+        """The same by internal ids; what is gone meanwhile is left out."""
         found: dict[str, Metadata] = {}
-        for start in range(0, len(records), _DETAILS):
-            ids = [record.id for record in records[start : start + _DETAILS] if record.kind is Kind.DICOM]
-            for id, details in self._index.details(ids).items():
+        for start in range(0, len(ids), _DETAILS):
+            for id, details in self._index.details(ids[start : start + _DETAILS]).items():
                 found[id] = Metadata.from_bytes(details.metadata)
         return found
 

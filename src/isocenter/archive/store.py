@@ -5,15 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from isocenter.archive.commit import GroupCommit
 from isocenter.archive.recognise import HEAD, Facts, Inspector, inspector_for
-from isocenter.dicom.attributes import of_level
+from isocenter.dicom.attributes import LEVELS, Model, Named, of_level
 from isocenter.dicom.elements import Limits
 from isocenter.errors import Conflict, IsocenterError, NotAnImage, NotFound, OtherStudy, Unavailable
 from isocenter.ports.blob_store import BlobStore, BlobWriter
@@ -77,11 +76,12 @@ def new_id() -> str:
 class Arrival:
     """One image coming in. `write` its bytes, then `finish`; on any error `abort` leaves nothing behind."""
 
-    def __init__(self, blobs: BlobStore, limits: Limits, placement: Placement) -> None:
+    def __init__(self, blobs: BlobStore, limits: Limits, placement: Placement, searched: Sequence[Named] = ()) -> None:
         self.id = new_id()
         self._blobs = blobs
         self._limits = limits
         self._placement = placement
+        self._searched = searched
         self._key = f"{placement.store}/{self.id[0]}/{self.id}"
         self._hash = hashlib.sha256()
         self._size = 0
@@ -125,7 +125,7 @@ class Arrival:
             raise NotAnImage("it is empty", code="empty")
         facts = (self._inspector or self._begin()).finish()
         self._inspector = None  # it holds the whole header, and the image may wait for others of its batch
-        return NewImage(self._record(facts), _details(facts), *_levels(facts), facts.warnings)
+        return NewImage(self._record(facts), _details(facts), *_levels(facts, self._searched), facts.warnings)
 
     def settle(self) -> None:
         """Make the blob durable."""
@@ -179,16 +179,24 @@ Arrived = tuple[Arrival, NewImage]
 class Store:
     """The Store transaction over the ports; one for each process, used by many threads."""
 
-    def __init__(self, platform: Platform, limits: Limits, *, keep_versions: bool = False) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        limits: Limits,
+        *,
+        keep_versions: bool = False,
+        searched: Sequence[Named] = (),
+    ) -> None:
         self._blobs = platform.blobs
         self._index = platform.index
         self._limits = limits
+        self._searched = tuple(searched)
         self._group = GroupCommit(platform.index, keep_versions=keep_versions)
         # Syncs of several files at once share one journal commit of the file system.
         self._syncs = ThreadPoolExecutor(8, thread_name_prefix="blob-sync")
 
     def begin(self, placement: Placement) -> Arrival:
-        return Arrival(self._blobs, self._limits, placement)
+        return Arrival(self._blobs, self._limits, placement, self._searched)
 
     def commit(self, arrived: Sequence[Arrived], caller: Caller) -> list[Committed | IsocenterError]:
         """Make images durable, then visible; an answer for each, in order. The caller has read them to their end."""
@@ -265,7 +273,9 @@ def _settled(arrival: Arrival) -> IsocenterError | None:
     return None
 
 
-def _levels(facts: Facts) -> tuple[dict[str, Mapping[str, Any]], dict[str, Mapping[str, Any]]]:
+def _levels(facts: Facts, searched: Sequence[Named]) -> tuple[Model, Model, Model]:
+    """The attributes of study, series and instance."""
     if facts.instance is None:
-        return {}, {}
-    return of_level(facts.instance.model, "study"), of_level(facts.instance.model, "series")
+        return {}, {}, {}
+    study, series, instance = (of_level(facts.instance.model, level, searched) for level in LEVELS)
+    return study, series, instance

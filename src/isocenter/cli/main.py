@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from isocenter import __version__
-from isocenter.cli import audit, check, ingest, keys, serve, show_settings
+from isocenter.cli import audit, check, ingest, keys, reindex, serve, show_settings
 from isocenter.errors import IsocenterError, Unavailable
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("serve")(serve.serve)
 app.command("ingest")(ingest.ingest)
 app.command("fsck")(check.fsck)
 app.command("scrub")(check.scrub)
+app.command("reindex")(reindex.reindex)
 app.command("restore")(check.restore)
 app.command("settings")(show_settings.settings)
 app.add_typer(keys.app, name="keys")

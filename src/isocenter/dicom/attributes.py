@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+from isocenter.dicom.tag_path import parse
+from isocenter.errors import BadRequest
 
 STUDY = frozenset(
     (
@@ -34,9 +38,72 @@ def _names(tags: frozenset[int]) -> frozenset[str]:
 
 
 _NAMES = {"study": _names(STUDY), "series": _names(SERIES), "instance": _names(INSTANCE)}
+_SOP_CLASS = 0x00080016
+LEVELS = ("study", "series", "instance")
 
 
-def of_level(model: Model, level: str) -> dict[str, Mapping[str, Any]]:
-    """The part of a JSON model that belongs to "study", "series" or "instance"; bulk data stays out."""
-    wanted = _NAMES[level]
-    return {name: model[name] for name in sorted(wanted & model.keys()) if "BulkDataURI" not in model[name]}
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An attribute that the settings name to be searched by besides: its level, and the way to it through sequences."""
+
+    level: str
+    tags: tuple[int, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Named:
+        """`study:Keyword`, `series:Sequence.Keyword`, `instance:00191002`; an instance's where no level is said."""
+        level, colon, address = text.rpartition(":")
+        level = level.strip() if colon else "instance"
+        if level not in LEVELS:
+            raise BadRequest("a searched attribute is written study:, series: or instance: and a tag", code="bad-tag")
+        path = parse(address)
+        if any(item for _, item in path.through):
+            raise BadRequest("a searched attribute names sequences without item numbers", code="bad-tag")
+        return cls(level, (*(tag for tag, _ in path.through), path.tag))
+
+    def __str__(self) -> str:
+        return f"{self.level}:{'.'.join(f'{tag:08X}' for tag in self.tags)}"
+
+
+def level_of(tag: int) -> str | None:
+    """The level that an attribute of the tables above belongs to, the highest where it is several."""
+    return next((level for level in LEVELS if f"{tag:08X}" in _NAMES[level]), None)
+
+
+def of_level(model: Model, level: str, named: Sequence[Named] = ()) -> dict[str, Mapping[str, Any]]:
+    """The part of a JSON model that belongs to "study", "series" or "instance"; bulk data stays out.
+
+    Of a sequence, only what is named comes along.
+    """
+    wanted = _NAMES[level] & model.keys()
+    found = {name: model[name] for name in sorted(wanted) if "BulkDataURI" not in model[name]}
+    for each in named:
+        if each.level == level:
+            _take(model, each.tags, found)
+    return found
+
+
+def _take(model: Model, tags: Sequence[int], into: dict[str, Mapping[str, Any]]) -> None:
+    name = f"{tags[0]:08X}"
+    attribute = model.get(name)
+    if attribute is None or "BulkDataURI" in attribute:
+        return
+    if len(tags) == 1:
+        into[name] = attribute
+        return
+    items = [item for item in attribute.get("Value", ()) if isinstance(item, Mapping)]
+    there = into.get(name, {}).get("Value") or [{} for _ in items]
+    if attribute.get("vr") == "SQ" and len(there) == len(items):
+        for item, place in zip(items, there, strict=True):
+            _take(item, tags[1:], place)
+        into[name] = {"vr": "SQ", "Value": there}
+
+
+def is_looked_at(level: str, tags: Sequence[int]) -> bool:
+    """Whether this is an attribute that every instance has its own of, and that is therefore not indexed."""
+    return level == "instance" and len(tags) == 1 and tags[0] in INSTANCE and tags[0] != _SOP_CLASS
+
+
+def named_only(instance: Model) -> dict[str, Mapping[str, Any]]:
+    """Of the attributes of an instance those that only the settings name."""
+    return {name: instance[name] for name in instance.keys() - _NAMES["instance"]}

@@ -11,7 +11,6 @@ from isocenter.records import (
     Details,
     ImageQuery,
     ImageRecord,
-    LevelRecord,
     NewImage,
     Page,
     State,
@@ -38,12 +37,6 @@ class Index(Protocol):
 
     def details(self, ids: Sequence[str]) -> Mapping[str, Details]:
         """Metadata and frame tables of these images; ids that are unknown are left out."""
-
-    def levels(self, level: str, query: ImageQuery) -> Page[LevelRecord]:
-        """Studies (`level` "study") or series ("series") that hold at least one current image, oldest first.
-
-        Of the query, `stores`, `subject_id`, `study_uid`, `series_uid`, `after` and `limit` count.
-        """
 
     def transition(self, ids: Sequence[str], to: State, entry: AuditEntry) -> Sequence[ImageRecord]:
         """Delete (CURRENT to DELETED) or restore (DELETED to CURRENT) and say which changed.

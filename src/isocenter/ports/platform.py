@@ -11,6 +11,7 @@ from isocenter.ports.event_feed import EventFeed
 from isocenter.ports.index import Index
 from isocenter.ports.job_ledger import JobLedger
 from isocenter.ports.sandbox import Sandbox
+from isocenter.ports.search import SearchIndex
 from isocenter.ports.secrets import Secrets
 
 
@@ -20,6 +21,7 @@ class Platform:
 
     blobs: BlobStore
     index: Index
+    search: SearchIndex
     events: EventFeed
     audit: AuditLog
     jobs: JobLedger

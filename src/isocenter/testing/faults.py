@@ -16,7 +16,6 @@ from isocenter.records import (
     Details,
     ImageQuery,
     ImageRecord,
-    LevelRecord,
     NewImage,
     Page,
     State,
@@ -156,9 +155,6 @@ class FaultyIndex:
 
     def details(self, ids: Sequence[str]) -> Mapping[str, Details]:
         return self.inner.details(ids)
-
-    def levels(self, level: str, query: ImageQuery) -> Page[LevelRecord]:
-        return self.inner.levels(level, query)
 
     def transition(self, ids: Sequence[str], to: State, entry: AuditEntry) -> Sequence[ImageRecord]:
         return self.inner.transition(ids, to, entry)

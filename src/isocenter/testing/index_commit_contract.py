@@ -15,6 +15,7 @@ from isocenter.records import (
     Event,
     ImageQuery,
     Kind,
+    Search,
     State,
 )
 from isocenter.testing.chain import assert_chained
@@ -172,16 +173,19 @@ class CommitContract(IndexTests):
         assert len(every_image(rooms.index, ImageQuery(study_uid=study, limit=700))) == 3000
         assert rooms.events.last() == 3000
 
-    def test_nul_and_lone_surrogates_are_taken_out_of_what_is_indexed(self, index: Index) -> None:
+    def test_nul_and_lone_surrogates_are_taken_out_of_what_is_indexed(self, rooms: IndexRooms) -> None:
+        index = rooms.index
         odd = "a\0b\ud800c"
-        new = new_image(subject=odd, image_id=odd, study_model={"00100010": {"Value": [{"Alphabetic": odd}]}})
+        new = new_image(
+            subject=odd, image_id=odd, study_model={"00100010": {"vr": "PN", "Value": [{"Alphabetic": odd}]}}
+        )
         (answer,) = commit(index, new)
         assert answer.record.subject_id == "ab?c"
         assert index.get(new.record.id) == answer.record
         assert index.images(ImageQuery(subject_id=odd)).items == (answer.record,)
         assert index.images(ImageQuery(image_id="ab?c")).items == (answer.record,)
-        (study,) = index.levels("study", ImageQuery()).items
-        assert study.attributes == {"00100010": {"Value": [{"Alphabetic": "ab?c"}]}}
+        (study,) = rooms.search.search(Search("study", "raw")).items
+        assert study.attributes == {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "ab?c"}]}}
 
     @pytest.mark.parametrize(
         "text",
@@ -198,12 +202,17 @@ class CommitContract(IndexTests):
             "\x01\x7f",
         ],
     )
-    def test_text_comes_back_and_is_found_as_it_went_in(self, index: Index, text: str) -> None:
-        model = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": text}]}, "text": ["\\u0000", text]}
+    def test_text_comes_back_and_is_found_as_it_went_in(self, rooms: IndexRooms, text: str) -> None:
+        index = rooms.index
+        model = {
+            "00100010": {"vr": "PN", "Value": [{"Alphabetic": text}]},
+            "00100020": {"vr": "LO", "Value": ["\\u0000", text]},
+        }
         new, decoy = new_image(subject=text, study_model=model), new_image(subject=text + "a")
         commit(index, new, decoy, new_volume(subject="a", image=text))
         assert index.images(ImageQuery(subject_id=text)).items == (new.record,)
-        assert index.levels("study", ImageQuery(subject_id=text)).items[0].attributes == model
+        uids = (new.record.study_uid or "",)
+        assert rooms.search.search(Search("study", "raw", study_uids=uids)).items[0].attributes == model
         assert len(index.images(ImageQuery(image_id=text)).items) == 1
 
     @pytest.mark.parametrize("field", ["subject_id", "image_id", "study_uid", "sop_instance_uid"])

@@ -15,13 +15,15 @@ from isocenter.records import (
     Committed,
     Event,
     ImageQuery,
+    Search,
     State,
 )
 from isocenter.testing.chain import assert_chained
 from isocenter.testing.index_commit_contract import CommitContract, TellContract
-from isocenter.testing.index_query_contract import LevelContract, QueryContract
+from isocenter.testing.index_query_contract import QueryContract
 from isocenter.testing.index_rooms import IndexRooms, IndexTests, commit, every_image, outcomes
 from isocenter.testing.records import new_entry, new_image, new_uid, new_volume
+from isocenter.testing.search_contract import SearchContract
 from isocenter.testing.threads import together
 
 DELETED = (State.DELETED,)
@@ -73,7 +75,7 @@ class StateContract(IndexTests):
             assert len(rooms.index.transition(ids, to, new_entry())) == 2100
         assert len(rooms.index.purge(ids, new_entry())) == 2100
         assert list(rooms.index.blob_keys()) == []
-        assert rooms.index.levels("study", ImageQuery()).items == ()
+        assert rooms.search.search(Search("study", "raw")).items == ()
         assert rooms.events.last() == 5 * 2100
 
     def test_superseded_images_are_neither_deleted_nor_restored(self, index: Index) -> None:
@@ -234,5 +236,5 @@ class ConcurrencyContract(IndexTests):
         assert len(seen) == 73
 
 
-class IndexContract(CommitContract, TellContract, StateContract, QueryContract, LevelContract, ConcurrencyContract):
+class IndexContract(CommitContract, TellContract, StateContract, QueryContract, SearchContract, ConcurrencyContract):
     """All of it: the class for a backend to subclass."""

@@ -64,7 +64,6 @@ class QueryContract(IndexTests):
         commit(index, new_image())
         for query in (ImageQuery(stores=()), ImageQuery(sop_instance_uids=()), ImageQuery(states=())):
             assert index.images(query).items == ()
-        assert index.levels("study", ImageQuery(stores=())).items == ()
 
     def test_matching_is_exact_and_tells_case_apart(self, index: Index) -> None:
         commit(index, new_image(subject="Ab"))
@@ -114,16 +113,11 @@ class QueryContract(IndexTests):
     def test_a_foreign_cursor_is_a_bad_request(self, index: Index, text: str) -> None:
         with pytest.raises(BadRequest):
             index.images(ImageQuery(after=text))
-        for level in ("study", "series"):
-            with pytest.raises(BadRequest):
-                index.levels(level, ImageQuery(after=text))
 
     def test_a_cursor_of_another_list_is_a_bad_request(self, index: Index) -> None:
         commit(index, new_image(), new_image())
         cursor = index.images(ImageQuery(limit=1)).next
         assert cursor is not None
-        with pytest.raises(BadRequest):
-            index.levels("study", ImageQuery(after=cursor))
         with pytest.raises(BadRequest):
             index.images(ImageQuery(after=cursor[:-2] + "A="))
 
@@ -133,124 +127,3 @@ class QueryContract(IndexTests):
         uids = tuple(each.record.sop_instance_uid or "" for each in batch)
         query = ImageQuery(sop_instance_uids=uids[::-1], limit=999)
         assert every_image(index, query) == [each.record for each in batch]
-
-
-class LevelContract(IndexTests):
-    """Studies and series."""
-
-    def test_studies_and_series_are_counted_from_what_is_current(self, index: Index) -> None:
-        study, ct, mr = new_uid(), new_uid(), new_uid()
-        batch = [new_image(study=study, series=ct), new_image(study=study, series=ct)]
-        batch.append(new_image(study=study, series=mr, modality="MR"))
-        commit(index, *batch)
-        (found,) = index.levels("study", ImageQuery()).items
-        assert (found.store, found.study_uid, found.series_uid) == ("raw", study, None)
-        assert (found.modalities, found.number_of_series, found.number_of_instances) == (("CT", "MR"), 2, 3)
-        series = index.levels("series", ImageQuery(study_uid=study)).items
-        assert [(each.series_uid, each.modalities, each.number_of_instances) for each in series] == [
-            (ct, ("CT",), 2),
-            (mr, ("MR",), 1),
-        ]
-        assert all(each.number_of_series == 1 for each in series)
-
-    def test_counts_stay_right_over_delete_restore_and_purge(self, index: Index) -> None:
-        study = new_uid()
-        batch = [new_image(study=study), new_image(study=study, modality="MR")]
-        commit(index, *batch)
-        id = batch[1].record.id
-
-        def held() -> list[tuple[tuple[str, ...], int, int]]:
-            found = index.levels("study", ImageQuery()).items
-            return [(each.modalities, each.number_of_series, each.number_of_instances) for each in found]
-
-        index.transition([id], State.DELETED, new_entry())
-        assert held() == [(("CT",), 1, 1)]
-        assert len(index.levels("series", ImageQuery()).items) == 1
-        index.transition([id], State.CURRENT, new_entry())
-        assert held() == [(("CT", "MR"), 2, 2)]
-        index.transition([each.record.id for each in batch], State.DELETED, new_entry())
-        assert held() == []
-        index.purge([id], new_entry())
-        index.transition([batch[0].record.id], State.CURRENT, new_entry())
-        assert held() == [(("CT",), 1, 1)]
-
-    def test_superseded_and_duplicate_images_are_not_counted(self, index: Index) -> None:
-        study, series, uid = new_uid(), new_uid(), new_uid()
-        batch = [new_image(study=study, series=series, instance=uid, content=each) for each in (b"1", b"1", b"2")]
-        commit(index, *batch, keep_versions=True)
-        assert index.levels("study", ImageQuery()).items[0].number_of_instances == 1
-
-    def test_the_first_instance_gives_a_level_its_attributes(self, index: Index) -> None:
-        study, series = new_uid(), new_uid()
-        models = [{"00081030": {"vr": "LO", "Value": [text]}} for text in ("first", "second", "third")]
-        batch = [new_image(study=study, series=series, study_model=model) for model in models]
-        commit(index, *batch[:2])
-        commit(index, batch[2])
-        assert index.levels("study", ImageQuery()).items[0].attributes == models[0]
-        index.transition([batch[0].record.id], State.DELETED, new_entry())
-        index.purge([batch[0].record.id], new_entry())
-        assert index.levels("study", ImageQuery()).items[0].attributes == models[0]
-
-    def test_a_level_whose_images_were_all_purged_begins_anew(self, index: Index) -> None:
-        study, model = new_uid(), {"00081030": {"vr": "LO", "Value": ["second"]}}
-        first = new_image(study=study)
-        commit(index, first)
-        index.transition([first.record.id], State.DELETED, new_entry())
-        index.purge([first.record.id], new_entry())
-        commit(index, new_image(study=study, study_model=model))
-        assert [each.attributes for each in index.levels("study", ImageQuery()).items] == [model]
-
-    def test_an_instance_moved_to_another_study_by_replacing_leaves_the_old_one(self, index: Index) -> None:
-        first, other = new_image(), new_image(content=b"2")
-        moved = replace(other, record=replace(other.record, sop_instance_uid=first.record.sop_instance_uid))
-        commit(index, first, moved, keep_versions=True)
-        assert [each.study_uid for each in index.levels("study", ImageQuery()).items] == [moved.record.study_uid]
-
-    def test_levels_are_found_by_store_subject_study_and_series(self, index: Index) -> None:
-        wanted = new_image(subject="one")
-        record = wanted.record
-        elsewhere = new_image(
-            study=record.study_uid, series=record.series_uid, instance=record.sop_instance_uid,
-            store="deidentified", subject="other",
-        )  # fmt: skip
-        commit(index, new_image(), wanted, elsewhere, new_volume(subject="one"))
-        for level in ("study", "series"):
-            for query in (
-                ImageQuery(subject_id="one"),
-                ImageQuery(stores=("raw",), study_uid=record.study_uid),
-                ImageQuery(stores=("raw",), series_uid=record.series_uid),
-            ):
-                (found,) = index.levels(level, query).items
-                assert (found.store, found.study_uid, found.number_of_instances) == (
-                    "raw",
-                    record.study_uid,
-                    1,
-                )
-            assert len(index.levels(level, ImageQuery(study_uid=record.study_uid)).items) == 2
-            assert index.levels(level, ImageQuery(subject_id="nobody")).items == ()
-
-    def test_volumes_have_no_study(self, index: Index) -> None:
-        commit(index, new_volume())
-        assert index.levels("study", ImageQuery()).items == index.levels("series", ImageQuery()).items == ()
-
-    def test_a_series_without_modality_counts_all_the_same(self, index: Index) -> None:
-        commit(index, new_image(modality=None))
-        (found,) = index.levels("series", ImageQuery()).items
-        assert (found.modalities, found.number_of_instances) == ((), 1)
-
-    @pytest.mark.parametrize("level", ["study", "series"])
-    def test_levels_page_oldest_first(self, index: Index, level: str) -> None:
-        batch = [new_image() for _ in range(9)]
-        commit(index, *batch[:5])
-        commit(index, *batch[5:])
-        query, found = ImageQuery(limit=4), []
-        for _ in range(3):
-            page = index.levels(level, query)
-            found += [each.study_uid for each in page.items]
-            query = replace(query, after=page.next)
-        assert page.next is None
-        assert found == [each.record.study_uid for each in batch]
-
-    def test_an_unknown_level_is_a_mistake_of_ours(self, index: Index) -> None:
-        with pytest.raises(ValueError, match="study"):
-            index.levels("patient", ImageQuery())

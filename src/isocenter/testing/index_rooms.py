@@ -10,6 +10,7 @@ import pytest
 from isocenter.ports.audit_log import AuditLog
 from isocenter.ports.event_feed import EventFeed
 from isocenter.ports.index import Index
+from isocenter.ports.search import SearchIndex
 from isocenter.records import (
     Committed,
     ImageQuery,
@@ -27,6 +28,7 @@ class IndexRooms:
     """
 
     index: Index
+    search: SearchIndex
     events: EventFeed
     audit: AuditLog
     key: bytes

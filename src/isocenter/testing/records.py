@@ -41,6 +41,8 @@ def new_image(
     subject: str = "subject",
     modality: str | None = "CT",
     study_model: Mapping[str, Any] | None = None,
+    series_model: Mapping[str, Any] | None = None,
+    instance_model: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> NewImage:
     """A DICOM instance; `changes` go over the fields of its record."""
@@ -55,11 +57,11 @@ def new_image(
         transfer_syntax_uid=EXPLICIT_LITTLE_ENDIAN,
         body_offset=350,
     )
-    series_model: dict[str, Any] = {"0020000E": {"vr": "UI", "Value": [series]}}
+    of_series: dict[str, Any] = {**(series_model or {}), "0020000E": {"vr": "UI", "Value": [series]}}
     if modality is not None:
-        series_model["00080060"] = {"vr": "CS", "Value": [modality]}
+        of_series["00080060"] = {"vr": "CS", "Value": [modality]}
     model = study_model if study_model is not None else {"0020000D": {"vr": "UI", "Value": [study]}}
-    return NewImage(replace(record, **changes), new_details(instance), model, series_model)
+    return NewImage(replace(record, **changes), new_details(instance), model, of_series, instance_model or {})
 
 
 def new_volume(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from isocenter.archive.delete import Delete
 from isocenter.archive.rendered import Rendered
 from isocenter.archive.retrieve import Retrieve
+from isocenter.archive.search import Searching
 from isocenter.pipeline.ingest import Ingest
 from isocenter.ports.platform import Platform
 from isocenter.web.auth import Authenticator, Policy
@@ -30,6 +31,7 @@ class Services:
     retrieve: Retrieve
     rendered: Rendered
     delete: Delete
+    searching: Searching
     authenticator: Authenticator
     policy: Policy
     limits: WebLimits

@@ -25,6 +25,7 @@ class Row:
     position: int
     record: ImageRecord
     details: Details
+    attributes: str = "{}"
 
 
 @dataclass
@@ -48,6 +49,7 @@ class MemoryDatabase:
     events: list[Event] = field(default_factory=list)
     audit: list[AuditEntry] = field(default_factory=list)
     head: AuditHead | None = None
+    search_names: frozenset[str] = frozenset()
     api_keys: dict[str, ApiKey] = field(default_factory=dict)
 
     def tell(self, event: Event) -> None:

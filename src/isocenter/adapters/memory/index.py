@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -26,7 +25,6 @@ from isocenter.records import (
     Event,
     ImageQuery,
     ImageRecord,
-    LevelRecord,
     NewImage,
     Page,
     State,
@@ -80,7 +78,7 @@ class MemoryIndex:
             return Committed(outcome, kept)
         if there is not None:
             there.record = replace(there.record, state=State.SUPERSEDED, changed=entry.at)
-        database.rows[record.id] = Row(database.position, record, image.details)
+        database.rows[record.id] = Row(database.position, record, image.details, dumped(image.instance))
         database.current[_identity(record)] = record.id
         self._keep_levels(image)
         database.tell(Event(f"image.{outcome.value}", record.store, record.id, entry.at))
@@ -116,61 +114,6 @@ class MemoryIndex:
         with self._database.lock:
             rows = self._database.rows
             return {id: rows[id].details for id in ids if id in rows}
-
-    def levels(self, level: str, query: ImageQuery) -> Page[LevelRecord]:
-        if level not in ("study", "series"):
-            raise ValueError(f"levels are study and series, not {level}")
-        after = 0 if query.after is None else position(level, query.after)
-        if query.limit < 1:
-            return Page(())
-        with self._database.lock:
-            found: list[tuple[int, LevelRecord]] = []
-            named = self._database.studies if level == "study" else self._database.series
-            for key, kept in named.items():
-                if kept.position > after and self._level_matches(key, query):
-                    found.append((kept.position, self._level_record(key, kept)))
-        found.sort(key=lambda each: each[0])
-        page = found[: query.limit]
-        following = cursor(level, page[-1][0]) if len(found) > query.limit else None
-        return Page(tuple(record for _, record in page), following)
-
-    def _level_matches(self, key: tuple[str, ...], query: ImageQuery) -> bool:
-        narrowed = ImageQuery(
-            stores=query.stores, subject_id=query.subject_id, study_uid=query.study_uid,
-            series_uid=query.series_uid,
-        )  # fmt: skip
-        return any(_matches(record, narrowed) for record in self._held(key))
-
-    def _level_record(self, key: tuple[str, ...], kept: Level) -> LevelRecord:
-        held = self._held(key)
-        uids = {record.series_uid for record in held if record.series_uid is not None}
-        modalities = {self._modality((key[0], key[1], uid)) for uid in uids} - {None}
-        return LevelRecord(
-            key[0],
-            key[1],
-            key[2] if len(key) == 3 else None,
-            json.loads(kept.attributes),
-            tuple(sorted(str(each) for each in modalities)),
-            len(uids),
-            len(held),
-        )
-
-    def _held(self, key: tuple[str, ...]) -> list[ImageRecord]:
-        """The current images of a study or series."""
-        return [
-            row.record
-            for row in self._rows()
-            if row.record.state is State.CURRENT
-            and key == (row.record.store, row.record.study_uid, row.record.series_uid)[: len(key)]
-        ]
-
-    def _modality(self, key: tuple[str, str, str]) -> str | None:
-        model = json.loads(self._database.series[key].attributes)
-        try:
-            value = model["00080060"]["Value"][0]
-        except (KeyError, IndexError, TypeError):
-            return None
-        return value if isinstance(value, str) and value else None
 
     def transition(self, ids: Sequence[str], to: State, entry: AuditEntry) -> Sequence[ImageRecord]:
         if to not in _LEAVES:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Insert, select, update
+from sqlalchemy import Connection, Insert, Table, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from isocenter.adapters.sql.database import Database, run
 from isocenter.adapters.sql.head import Head, HeadLock
+from isocenter.adapters.sql.levels import recount
 from isocenter.adapters.sql.rows import COLUMNS, cleaned, image_record, image_row, same_identity
-from isocenter.adapters.sql.tables import details, images, series, studies
+from isocenter.adapters.sql.tables import details, images, images_terms, metadata, series, studies
+from isocenter.adapters.sql.terms import COLUMNS as COLUMNS_OF_TERMS
+from isocenter.adapters.sql.terms import term_rows
 from isocenter.adapters.sql.text import clean, dumped
+from isocenter.dicom.attributes import named_only
 from isocenter.errors import Conflict
 from isocenter.records import AuditEntry, CommitOutcome, Committed, Event, ImageRecord, NewImage, State
 
 _MODALITY = "00080060"
-_STUDY = ["position", "store", "study_uid", "attributes"]
-_SERIES = ["position", "store", "study_uid", "series_uid", "modality", "attributes"]
+_STUDY = ["position", "store", "study_uid", "instances"]
+_SERIES = ["position", "store", "study_uid", "series_uid", "modality", "instances"]
+_DETAILS = ["position", "metadata", "frames", "attributes"]
+_ATTRIBUTES = ["position", "attributes"]
 
 
 class Committing:
@@ -31,9 +38,9 @@ class Committing:
         self._database = database
         self._lock = lock
         self._images = database.compiled(_unless_there(insert(images)), COLUMNS)
-        self._details = database.compiled(insert(details), ["position", "metadata", "frames"])
-        self._studies = database.compiled(_unless_there(insert(studies)), _STUDY)
-        self._series = database.compiled(_unless_there(insert(series)), _SERIES)
+        self._details = database.compiled(insert(details), _DETAILS)
+        self._image_terms = database.compiled(insert(images_terms), COLUMNS_OF_TERMS)
+        self._levels = [_Level(database, studies, _STUDY), _Level(database, series, _SERIES)]
 
     def __call__(self, new: Sequence[tuple[NewImage, AuditEntry]], keep_versions: bool) -> Sequence[Committed]:
         if not new:
@@ -43,11 +50,13 @@ class Committing:
             head = self._lock.taken(connection)
             first = head.position + 1
             rows = [image_row(first + i, record) for i, record in enumerate(records)]
+            replaced: list[ImageRecord] = []
             if run(head.cursor, self._images, rows) == len(rows):
                 committed = [Committed(CommitOutcome.STORED, record) for record in records]
             else:
-                committed = self._sorted_out(connection, head, records, new, keep_versions)
-            self._queue_details(head, new, committed)
+                committed = self._sorted_out(connection, head, records, new, keep_versions, replaced)
+            self._keep(head, new, committed)
+            recount(connection, replaced)
             for (_, entry), answer in zip(new, committed, strict=True):
                 _tell(head, entry, answer)
             head.position += len(rows)
@@ -61,6 +70,7 @@ class Committing:
         records: Sequence[ImageRecord],
         new: Sequence[tuple[NewImage, AuditEntry]],
         keep_versions: bool,
+        replaced: list[ImageRecord],
     ) -> list[Committed]:
         """Tell for each item whether its row went in and, where not, what stood in its way.
 
@@ -85,6 +95,7 @@ class Committing:
                 if there is not None:
                     leave = update(images).where(images.c.id == there.id)
                     connection.execute(leave.values(state=State.SUPERSEDED.value, changed=new[i][1].at))
+                    replaced.append(there)
                 self._insert_one(head, first + i, record)
                 committed.append(Committed(CommitOutcome.REPLACED, record))
         return committed
@@ -93,30 +104,64 @@ class Committing:
         if run(head.cursor, self._images, [image_row(position, record)]) != 1:
             raise Conflict("Another image has this internal id already.", code="id-taken")
 
-    def _queue_details(
-        self, head: Head, new: Sequence[tuple[NewImage, AuditEntry]], committed: Sequence[Committed]
-    ) -> None:
+    def _keep(self, head: Head, new: Sequence[tuple[NewImage, AuditEntry]], committed: Sequence[Committed]) -> None:
+        """Details, attributes and terms of what was stored, and the counts of its studies and series."""
         first = head.position + 1
         beside: list[tuple[Any, ...]] = []
-        study_rows: dict[tuple[str, str], tuple[Any, ...]] = {}
-        series_rows: dict[tuple[str, str, str], tuple[Any, ...]] = {}
+        named: list[tuple[Any, ...]] = []
+        held: tuple[dict[Any, _Held], dict[Any, _Held]] = ({}, {})
         for i, ((image, _), answer) in enumerate(zip(new, committed, strict=True)):
             if answer.outcome not in (CommitOutcome.STORED, CommitOutcome.REPLACED):
                 continue
             record, position = answer.record, first + i
-            beside.append((position, image.details.metadata, image.details.frames))
+            beside.append((position, image.details.metadata, image.details.frames, dumped(image.instance)))
+            named += term_rows(position, named_only(image.instance))
             if record.study_uid is None:
                 continue
             study = (record.store, record.study_uid)
-            if study not in study_rows:
-                study_rows[study] = (position, *study, dumped(image.study))
-            if record.series_uid is None or (*study, record.series_uid) in series_rows:
-                continue
-            level = (*study, record.series_uid)
-            series_rows[level] = (position, *level, modality(image.series), dumped(image.series))
+            held[0].setdefault(study, _Held(position, study, image.study)).count += 1
+            if record.series_uid is not None:
+                key = (*study, record.series_uid)
+                held[1].setdefault(key, _Held(position, (*key, modality(image.series)), image.series)).count += 1
         head.queue(self._details, beside)
-        head.queue(self._studies, list(study_rows.values()))
-        head.queue(self._series, list(series_rows.values()))
+        head.queue(self._image_terms, named)
+        for level, levels in zip(self._levels, held, strict=True):
+            level.hold(head, first, list(levels.values()))
+
+
+@dataclass(slots=True)
+class _Held:
+    """A study or series that images came to: the first one's position, its row without the count, its model."""
+
+    position: int
+    row: tuple[Any, ...]
+    model: Mapping[str, Any]
+    count: int = 0
+
+
+class _Level:
+    """Keeps studies, or series: rows that count, and beside each new one its attributes and terms."""
+
+    def __init__(self, database: Database, table: Table, columns: list[str]) -> None:
+        made = insert(table)
+        key = [column.name for column in table.columns if column.name in ("study_uid", "series_uid", "store")]
+        more = made.on_conflict_do_update(
+            index_elements=key, set_={"instances": table.c.instances + made.excluded.instances}
+        )
+        self._hold = database.compiled(more, columns)
+        self._new = database.compiled(select(table.c.position).where(table.c.position >= bindparam("first")))
+        self._attributes = database.compiled(insert(metadata.tables[f"{table.name}_attributes"]), _ATTRIBUTES)
+        self._terms = database.compiled(insert(metadata.tables[f"{table.name}_terms"]), COLUMNS_OF_TERMS)
+
+    def hold(self, head: Head, first: int, held: Sequence[_Held]) -> None:
+        if not held:
+            return
+        run(head.cursor, self._hold, [(each.position, *each.row, each.count) for each in held])
+        head.cursor.execute(self._new, (first,))
+        new = {row[0] for row in head.cursor.fetchall()}
+        brought = [each for each in held if each.position in new]
+        head.queue(self._attributes, [(each.position, dumped(each.model)) for each in brought])
+        head.queue(self._terms, [row for each in brought for row in term_rows(each.position, each.model)])
 
 
 def _unless_there(statement: Any) -> Insert:

@@ -12,7 +12,7 @@ from isocenter.adapters.sql.commit import Committing
 from isocenter.adapters.sql.cursor import cursor, position
 from isocenter.adapters.sql.database import Database
 from isocenter.adapters.sql.head import Head, HeadLock
-from isocenter.adapters.sql.levels import forget_empty_levels, level_page
+from isocenter.adapters.sql.levels import forget_empty_levels, recount
 from isocenter.adapters.sql.rows import CHUNK, chunks, image_record, parts, same_identity
 from isocenter.adapters.sql.tables import details, images
 from isocenter.adapters.sql.text import clean
@@ -24,7 +24,6 @@ from isocenter.records import (
     Event,
     ImageQuery,
     ImageRecord,
-    LevelRecord,
     NewImage,
     Page,
     State,
@@ -74,10 +73,6 @@ class SqlIndex:
                     found[id] = Details(metadata, frames)
         return {id: found[id] for id in ids if id in found}
 
-    def levels(self, level: str, query: ImageQuery) -> Page[LevelRecord]:
-        with self._database.reading() as connection:
-            return level_page(connection, level, query)
-
     def transition(self, ids: Sequence[str], to: State, entry: AuditEntry) -> Sequence[ImageRecord]:
         if to not in _LEAVES:
             raise ValueError(f"images are deleted or restored, not made {to.value}")
@@ -90,6 +85,7 @@ class SqlIndex:
             values = {"state": to.value, "changed": entry.at}
             for part in chunks(record.id for record in changed):
                 connection.execute(update(images).where(images.c.id.in_(part)).values(values))
+            recount(connection, changed)
             _tell(head, changed, _EVENTS[to], entry)
         return changed
 

@@ -132,7 +132,6 @@ Index(
     sqlite_where=_current & ~_dicom, postgresql_where=_current & ~_dicom,
 )  # fmt: skip
 Index("ix_images_study", images.c.study_uid, images.c.store, images.c.state, images.c.series_uid)
-Index("ix_images_series", images.c.series_uid)
 Index(
     "ix_images_gone_instance", images.c.sop_instance_uid,
     sqlite_where=~_current, postgresql_where=~_current,
@@ -160,16 +159,18 @@ details = Table(
     ),
     Column("metadata", LargeBinary, nullable=False),
     Column("frames", LargeBinary),
+    Column("attributes", Text, nullable=False, server_default="{}"),
 )
 
 # A study or series has the position of the image that brought it; it lasts until its last image is purged.
+# `instances` counts its current images. Attributes lie apart, so that counting reads little.
 studies = Table(
     "studies",
     metadata,
     Column("position", Number, primary_key=True, autoincrement=False),
     Column("store", Text, nullable=False),
     Column("study_uid", Text, nullable=False),
-    Column("attributes", Text, nullable=False),
+    Column("instances", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("study_uid", "store"),
 )
 
@@ -181,10 +182,57 @@ series = Table(
     Column("study_uid", Text, nullable=False),
     Column("series_uid", Text, nullable=False),
     Column("modality", Text),
-    Column("attributes", Text, nullable=False),
+    Column("instances", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("study_uid", "series_uid", "store"),
 )
 Index("ix_series_series_uid", series.c.series_uid)
+
+
+def _attributes(level: Table) -> Table:
+    return Table(
+        f"{level.name}_attributes",
+        metadata,
+        Column(
+            "position",
+            Number,
+            ForeignKey(level.c.position, ondelete="CASCADE"),
+            primary_key=True,
+            autoincrement=False,
+        ),
+        Column("attributes", Text, nullable=False),
+    )
+
+
+studies_attributes = _attributes(studies)
+series_attributes = _attributes(series)
+
+# Texts that compare by code point in every database, as dicom.matching does.
+CodePoints = Text().with_variant(Text(collation="C"), "postgresql")
+HEAD = 200  # an index takes no text of any length
+
+
+def _terms(level: Table) -> Table:
+    """The terms (see dicom.matching) of a level; a value is `head` and, where it is longer than HEAD, `rest`."""
+    table = Table(
+        f"{level.name}_terms",
+        metadata,
+        Column("position", Number, ForeignKey(level.c.position, ondelete="CASCADE"), nullable=False),
+        Column("path", CodePoints, nullable=False),
+        Column("item", CodePoints, nullable=False),
+        Column("head", CodePoints, nullable=False),
+        Column("rest", CodePoints, nullable=False),
+    )
+    Index(f"ix_{table.name}_value", table.c.path, table.c.head, table.c.position)
+    Index(f"ix_{table.name}_position", table.c.position, table.c.path)
+    return table
+
+
+studies_terms = _terms(studies)
+series_terms = _terms(series)
+images_terms = _terms(images)
+
+# What every image is indexed by.
+search_names = Table("search_names", metadata, Column("name", Text, primary_key=True))
 
 events = Table(
     "events",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Path, Request
 
@@ -46,3 +46,14 @@ def instance_of(request: Request, access: Access, study: str, series: str, insta
     return services.retrieve.instance(
         ImageQuery((store,), study_uid=study, series_uid=series, sop_instance_uids=(instance,), limit=1)
     )
+
+
+def with_addresses(model: dict[str, Any], instance: str) -> dict[str, Any]:
+    """The model with each BulkDataURI made an address under the instance's own."""
+    for attribute in model.values():
+        if "BulkDataURI" in attribute:
+            attribute["BulkDataURI"] = f"{instance}/bulkdata/{attribute['BulkDataURI']}"
+        elif attribute.get("vr") == "SQ":
+            for item in attribute.get("Value", ()):
+                with_addresses(item, instance)
+    return model

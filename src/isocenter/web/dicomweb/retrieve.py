@@ -24,6 +24,7 @@ from isocenter.web.dicomweb.resources import (
     instance_of,
     root_of,
     store_of,
+    with_addresses,
 )
 from isocenter.web.errors import problems
 from isocenter.web.negotiation import accepted, prefers
@@ -189,17 +190,6 @@ def _metadata(request: Request, access: Access, query: ImageQuery) -> Response:
     found = services.retrieve.metadata_of(records)
     body = [with_addresses(found[r.id].model, address(root, r)) for r in records if r.id in found]
     return json_response(body, media_type=chosen, headers={"ETag": etag})
-
-
-def with_addresses(model: dict[str, Any], instance: str) -> dict[str, Any]:
-    """The model with each BulkDataURI made an address under the instance's own."""
-    for attribute in model.values():
-        if "BulkDataURI" in attribute:
-            attribute["BulkDataURI"] = f"{instance}/bulkdata/{attribute['BulkDataURI']}"
-        elif attribute.get("vr") == "SQ":
-            for item in attribute.get("Value", ()):
-                with_addresses(item, instance)
-    return model
 
 
 @router.get(

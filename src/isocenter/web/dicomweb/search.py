@@ -1,18 +1,22 @@
-"""QIDO-RS (PS3.18 10.6) by UIDs; any other matching key is refused rather than passed over."""
+"""QIDO-RS (PS3.18 10.6): studies, series and instances by any key that is indexed; a key that is not is refused."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from isocenter.dicom.attributes import of_level
-from isocenter.dicom.dictionary import tag_of
+from isocenter.archive.search import Asked
+from isocenter.dicom.attributes import INSTANCE, LEVELS, SERIES, STUDY, level_of
+from isocenter.dicom.dictionary import keyword_of
+from isocenter.dicom.matching import Tags
+from isocenter.dicom.tag_path import parse
 from isocenter.errors import BadRequest, NotAcceptable
-from isocenter.records import ImageQuery, ImageRecord, Kind, LevelRecord
+from isocenter.records import Found, LevelRecord
 from isocenter.web.access import Access, Reader
-from isocenter.web.dicomweb.resources import DICOM_JSON, SeriesUid, StudyUid, address, root_of, store_of
+from isocenter.web.dicomweb.resources import DICOM_JSON, SeriesUid, StudyUid, root_of, store_of, with_addresses
 from isocenter.web.errors import problems
 from isocenter.web.negotiation import prefers
 from isocenter.web.sending import json_response
@@ -20,188 +24,275 @@ from isocenter.web.services import Services
 
 router = APIRouter(tags=["dicomweb"])
 
+MOST = 5000
 _FOUND: dict[int | str, dict[str, Any]] = {
-    200: {"description": "DICOM JSON, a list", "content": {DICOM_JSON: {}, "application/json": {}}},
+    200: {
+        "description": "DICOM JSON, a list; X-Total-Count tells how many there are in all",
+        "content": {DICOM_JSON: {}, "application/json": {}},
+    },
     **problems(406),
 }
-Limit = Annotated[int, Query(ge=1, le=1000, description="Results a page; the Link header leads to the next.")]
-After = Annotated[str | None, Query(max_length=200, description="Cursor of the next page, from the Link header.")]
-StudyKey = Annotated[str | None, Query(alias="StudyInstanceUID", pattern=r"^[0-9.]{1,64}$")]
-SeriesKey = Annotated[str | None, Query(alias="SeriesInstanceUID", pattern=r"^[0-9.]{1,64}$")]
-InstanceKey = Annotated[
-    str | None,
-    Query(
-        alias="SOPInstanceUID",
-        pattern=r"^[0-9.]{1,64}(,[0-9.]{1,64}){0,499}$",
-        description="One, or several by comma.",
-    ),
-]
+# Matching keys may be any attributes; these parameters are none.
+_OTHERS = frozenset(("limit", "offset", "after", "fuzzymatching", "includefield", "orderby"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """Which part of the results, and how they should come."""
+
+    limit: int
+    offset: int
+    after: str | None
+    fuzzy: bool
+    include: tuple[str, ...]
+    order: str | None
+
+
+def _form(level: str) -> Any:
+    """The parameters that are no matching keys; results are sorted by what the tables give a level or one above."""
+    levels = (STUDY, SERIES, INSTANCE)[: LEVELS.index(level) + 1]
+    tags = frozenset().union(*levels) - {0x00080005, 0x00080056}
+    names = "|".join(keyword_of(tag) for tag in sorted(tags))
+    # As a default, since an annotation could not see the names.
+    sorting: Any = Query(
+        None,
+        pattern=f"^-?({names})(,-?({names})){{0,3}}$",
+        description="Up to four attributes by comma, each descending with a minus before it.",
+    )
+
+    async def form(
+        limit: Annotated[int, Query(ge=0, le=2**31, description=f"Results a page; at most {MOST} at a time.")] = MOST,
+        offset: Annotated[int, Query(ge=0, le=2**31, description="Results to pass over.")] = 0,
+        after: Annotated[
+            str | None, Query(max_length=200, description="Cursor of a page, from the Link header.")
+        ] = None,
+        fuzzymatching: Annotated[
+            bool,
+            Query(description="Person names by the beginnings of words, without regard to case, accents and order."),
+        ] = False,
+        includefield: Annotated[
+            tuple[str, ...],
+            Query(max_length=100, description="Attributes to return besides, by comma; all for every one."),
+        ] = (),
+        orderby: str | None = sorting,
+    ) -> _Form:
+        return _Form(min(limit, MOST), offset, after, fuzzymatching, includefield, orderby)
+
+    return Depends(form)
+
+
+StudyForm = Annotated[_Form, _form("study")]
+SeriesForm = Annotated[_Form, _form("series")]
+InstanceForm = Annotated[_Form, _form("instance")]
 
 
 @router.get("/studies", responses=_FOUND, response_class=Response)
-def studies(
-    request: Request, access: Reader, study: StudyKey = None, limit: Limit = 100, after: After = None
-) -> Response:
-    """Studies, all or by StudyInstanceUID."""
-    return _levels(request, access, "study", ImageQuery(study_uid=study, limit=limit, after=after))
+def studies(request: Request, access: Reader, form: StudyForm) -> Response:
+    """Studies, by attributes of patient and study and by ModalitiesInStudy."""
+    return _Search(request, access, form, "study").answer()
 
 
 @router.get("/series", responses=_FOUND, response_class=Response)
-def all_series(
-    request: Request,
-    access: Reader,
-    study: StudyKey = None,
-    series: SeriesKey = None,
-    limit: Limit = 100,
-    after: After = None,
-) -> Response:
-    """Series of all studies."""
-    query = ImageQuery(study_uid=study, series_uid=series, limit=limit, after=after)
-    return _levels(request, access, "series", query)
+def all_series(request: Request, access: Reader, form: SeriesForm) -> Response:
+    """Series of all studies, by attributes of patient, study and series."""
+    return _Search(request, access, form, "series").answer()
 
 
 @router.get("/studies/{study}/series", responses=_FOUND, response_class=Response)
-def series_of_study(
-    request: Request,
-    access: Reader,
-    study: StudyUid,
-    series: SeriesKey = None,
-    limit: Limit = 100,
-    after: After = None,
-) -> Response:
+def series_of_study(request: Request, access: Reader, form: SeriesForm, study: StudyUid) -> Response:
     """Series of a study."""
-    query = ImageQuery(study_uid=study, series_uid=series, limit=limit, after=after)
-    return _levels(request, access, "series", query)
+    return _Search(request, access, form, "series", study).answer()
 
 
 @router.get("/instances", responses=_FOUND, response_class=Response)
-def all_instances(
-    request: Request,
-    access: Reader,
-    study: StudyKey = None,
-    series: SeriesKey = None,
-    instance: InstanceKey = None,
-    limit: Limit = 100,
-    after: After = None,
-) -> Response:
-    """Instances of all studies."""
-    return _instances(
-        request,
-        access,
-        ImageQuery(None, None, None, study, series, _list(instance), limit=limit, after=after),
-    )
+def all_instances(request: Request, access: Reader, form: InstanceForm) -> Response:
+    """Instances of all studies, by attributes of every level."""
+    return _Search(request, access, form, "instance").answer()
 
 
 @router.get("/studies/{study}/instances", responses=_FOUND, response_class=Response)
-def instances_of_study(
-    request: Request,
-    access: Reader,
-    study: StudyUid,
-    series: SeriesKey = None,
-    instance: InstanceKey = None,
-    limit: Limit = 100,
-    after: After = None,
-) -> Response:
+def instances_of_study(request: Request, access: Reader, form: InstanceForm, study: StudyUid) -> Response:
     """Instances of a study."""
-    return _instances(
-        request,
-        access,
-        ImageQuery(None, None, None, study, series, _list(instance), limit=limit, after=after),
-    )
+    return _Search(request, access, form, "instance", study).answer()
 
 
 @router.get("/studies/{study}/series/{series}/instances", responses=_FOUND, response_class=Response)
 def instances_of_series(
-    request: Request,
-    access: Reader,
-    study: StudyUid,
-    series: SeriesUid,
-    instance: InstanceKey = None,
-    limit: Limit = 100,
-    after: After = None,
+    request: Request, access: Reader, form: InstanceForm, study: StudyUid, series: SeriesUid
 ) -> Response:
     """Instances of a series."""
-    return _instances(
-        request,
-        access,
-        ImageQuery(None, None, None, study, series, _list(instance), limit=limit, after=after),
-    )
+    return _Search(request, access, form, "instance", study, series).answer()
 
 
-def _list(uids: str | None) -> tuple[str, ...] | None:
-    return None if uids is None else tuple(uids.split(","))
+class _Search:
+    """One search request and its answer."""
+
+    def __init__(
+        self,
+        request: Request,
+        access: Access,
+        form: _Form,
+        level: str,
+        study: str | None = None,
+        series: str | None = None,
+    ) -> None:
+        self._request = request
+        self._access = access
+        self._form = form
+        self._level = level
+        self._study, self._series = study, series
+        self._services: Services = request.app.state.services
+        self._keys = _keys(request)
+        self._all, self._included, self._unknown = _included(form.include)
+        self._root = root_of(request)
+
+    def answer(self) -> Response:
+        request, form = self._request, self._form
+        media_type = prefers(request.headers.get("accept"), (DICOM_JSON, "application/json"))
+        if media_type is None:
+            raise NotAcceptable(f"search results come as {DICOM_JSON}")
+        store = store_of(request, self._access)
+        found = self._services.searching.search(
+            Asked(
+                self._level,
+                store,
+                self._keys,
+                self._study,
+                self._series,
+                form.fuzzy,
+                _order(form.order),
+                form.offset,
+                form.after,
+                form.limit,
+                self._wants_above,
+            )
+        )
+        self._access.note("search", store=store, count=max(1, len(found.items)))
+        body = [dict(sorted(model.items())) for model in self._models(found)]
+        return json_response(body, media_type=media_type, headers=self._headers(found))
+
+    def _models(self, found: Found) -> list[dict[str, Any]]:
+        if self._level != "instance":
+            return [self._level_model(record) for record in found.items]
+        more = set(self._included) - {t for t in self._included if self._services.searching.is_kept(t, "instance")}
+        whole = {}
+        if self._all or more:
+            whole = self._services.retrieve.metadata_by_id([record.id for record in found.items if record.id])
+        models = []
+        for record in found.items:
+            url = self._address(record)
+            model = {**self._above(record), **record.attributes}
+            if record.id in whole:
+                full = with_addresses(whole[record.id].model, url)
+                names = full.keys() if self._all else {f"{tags[0]:08X}" for tags in more} & full.keys()
+                model |= {name: full[name] for name in names}
+            model["00081190"] = {"vr": "UR", "Value": [url]}
+            model["00080056"] = {"vr": "CS", "Value": ["ONLINE"]}
+            models.append(model)
+        return models
+
+    def _level_model(self, found: LevelRecord) -> dict[str, Any]:
+        """A study or series with its counts (PS3.18 Tables 10.6.3-3 and 10.6.3-4)."""
+        model: dict[str, Any] = {
+            **self._above(found),
+            **found.attributes,
+            "00081190": {"vr": "UR", "Value": [self._address(found)]},
+            "00080056": {"vr": "CS", "Value": ["ONLINE"]},
+        }
+        if found.series_uid is None:
+            model["00080061"] = {"vr": "CS", "Value": list(found.modalities)} if found.modalities else {"vr": "CS"}
+            model["00201206"] = {"vr": "IS", "Value": [found.number_of_series]}
+            model["00201208"] = {"vr": "IS", "Value": [found.number_of_instances]}
+        else:
+            model["0020000D"] = {"vr": "UI", "Value": [found.study_uid]}
+            model["00201209"] = {"vr": "IS", "Value": [found.number_of_instances]}
+        return model
+
+    @property
+    def _wants_above(self) -> bool:
+        whole = (self._study if self._level == "series" else self._series) is not None
+        return self._all or not whole or bool(self._included or self._keys)
+
+    def _above(self, found: LevelRecord) -> dict[str, Any]:
+        """What goes along of the levels above: all of those that the address does not name, and what is asked for."""
+        if self._all or self._study is None:
+            return dict(found.above)
+        asked = {f"{tags[0]:08X}" for tags in (*self._included, *self._keys)}
+        of_series = self._level == "instance" and self._series is None
+        return {
+            name: value
+            for name, value in found.above.items()
+            if name in asked or (of_series and level_of(int(name, 16)) != "study")
+        }
+
+    def _address(self, found: LevelRecord) -> str:
+        url = f"{self._root}/studies/{found.study_uid}"
+        if found.series_uid is not None:
+            url += f"/series/{found.series_uid}"
+        return url if found.sop_instance_uid is None else f"{url}/instances/{found.sop_instance_uid}"
+
+    def _headers(self, found: Found) -> dict[str, str]:
+        """Never cut silently: where there is more, Link leads on and Warning says so (PS3.18 8.3.4.4)."""
+        headers = {"X-Total-Count": str(found.total)}
+        warnings = []
+        if found.next is not None:
+            pairs = [(n, v) for n, v in self._request.query_params.multi_items() if n not in ("after", "offset")]
+            headers["Link"] = f'<{self._request.url.path}?{urlencode([*pairs, ("after", found.next)])}>; rel="next"'
+            warnings.append(f"there are more results, {found.total} in all; follow the Link header")
+        if self._level != "instance":
+            kept = self._services.searching.is_kept
+            lost = sorted({keyword_of(tags[-1]) for tags in self._included if not kept(tags, self._level)})
+            if lost:
+                warnings.append(f"not kept with a {self._level} and left out: {', '.join(lost[:20])}")
+        if self._unknown:
+            warnings.append(f"{self._unknown} of includefield name no attribute and are left out")
+        if warnings:
+            headers["Warning"] = ", ".join(f'299 isocenter "{text}"' for text in warnings)
+        return headers
 
 
-def _levels(request: Request, access: Access, level: str, query: ImageQuery) -> Response:
-    services: Services = request.app.state.services
-    media_type, store = _begin(request, access)
-    page = services.platform.index.levels(level, _in_store(query, store))
-    access.note("search", store=store, count=max(1, len(page.items)))
-    root = root_of(request)
-    body = [_level(found, level, root) for found in page.items]
-    return _paged(request, body, page.next, media_type)
-
-
-def _instances(request: Request, access: Access, query: ImageQuery) -> Response:
-    services: Services = request.app.state.services
-    media_type, store = _begin(request, access)
-    page = services.platform.index.images(_in_store(query, store))
-    access.note("search", store=store, count=max(1, len(page.items)))
-    found = services.retrieve.metadata_of(page.items)
-    root = root_of(request)
-    body = [_instance(record, found[record.id].model, root) for record in page.items if record.id in found]
-    return _paged(request, body, page.next, media_type)
-
-
-def _begin(request: Request, access: Access) -> tuple[str, str]:
-    """What to answer in, and from which store; BadRequest for a key that is not searched by."""
-    known = {"limit", "after", "includefield"}
-    uids = {"StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"}
-    for name in request.query_params:
-        if name in known or name in uids:
+def _keys(request: Request) -> dict[Tags, str]:
+    """The matching keys by the way to their attribute; each once (PS3.18 8.3.4.1)."""
+    found: dict[Tags, str] = {}
+    for name, text in request.query_params.multi_items():
+        if name in _OTHERS:
             continue
-        keyword = "a matching key" if tag_of(name) is None else name
+        tags = _tags(name)
+        if tags in found:
+            raise BadRequest(f"{keyword_of(tags[-1])} is given more than once", code="bad-key")
+        found[tags] = text
+    return found
+
+
+def _included(given: tuple[str, ...]) -> tuple[bool, list[Tags], int]:
+    """Whether everything is asked for, the attributes, and how many names are none."""
+    names = [name.strip() for each in given for name in each.split(",") if name.strip()]
+    found = [_found(name) for name in names if name != "all"]
+    known = [tags for tags in found if tags is not None]
+    return "all" in names, known, len(found) - len(known)
+
+
+def _order(text: str | None) -> tuple[tuple[int, bool], ...]:
+    names = [] if text is None else text.split(",")
+    return tuple((_tags(name.removeprefix("-"))[0], name.startswith("-")) for name in names)
+
+
+def _tags(name: str) -> Tags:
+    tags = _found(name)
+    if tags is None:
         raise BadRequest(
-            f"{keyword} is not searched by yet; StudyInstanceUID, SeriesInstanceUID and SOPInstanceUID are",
+            "a parameter is neither an attribute (Keyword, ggggeeee, dotted through sequences) nor one of "
+            + ", ".join(sorted(_OTHERS)),
             code="unknown-key",
         )
-    media_type = prefers(request.headers.get("accept"), (DICOM_JSON, "application/json"))
-    if media_type is None:
-        raise NotAcceptable(f"search results come as {DICOM_JSON}")
-    return media_type, store_of(request, access)
+    return tags
 
 
-def _in_store(query: ImageQuery, store: str) -> ImageQuery:
-    return ImageQuery(
-        (store,), study_uid=query.study_uid, series_uid=query.series_uid, sop_instance_uids=query.sop_instance_uids,
-        kind=Kind.DICOM, after=query.after, limit=query.limit,
-    )  # fmt: skip
-
-
-def _level(found: LevelRecord, level: str, root: str) -> dict[str, Any]:
-    """A study or series with its counts (PS3.18 Tables 10.6.3-3 and 10.6.3-4)."""
-    url = f"{root}/studies/{found.study_uid}" + (f"/series/{found.series_uid}" if level == "series" else "")
-    model: dict[str, Any] = {**found.attributes, "00081190": {"vr": "UR", "Value": [url]}}
-    if level == "study":
-        model["00080061"] = {"vr": "CS", "Value": list(found.modalities)} if found.modalities else {"vr": "CS"}
-        model["00201206"] = {"vr": "IS", "Value": [found.number_of_series]}
-        model["00201208"] = {"vr": "IS", "Value": [found.number_of_instances]}
-    else:
-        model["0020000D"] = {"vr": "UI", "Value": [found.study_uid]}
-        model["00201209"] = {"vr": "IS", "Value": [found.number_of_instances]}
-    return dict(sorted(model.items()))
-
-
-def _instance(record: ImageRecord, model: dict[str, Any], root: str) -> dict[str, Any]:
-    url = {"vr": "UR", "Value": [address(root, record)]}
-    return dict(sorted({**of_level(model, "instance"), "00081190": url}.items()))
-
-
-def _paged(request: Request, body: list[dict[str, Any]], cursor: str | None, media_type: str) -> Response:
-    """Never cut silently: where there is more, Link leads on and Warning says so (PS3.18 8.3.4.4)."""
-    headers: dict[str, str] = {}
-    if cursor is not None:
-        pairs = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
-        headers["Link"] = f'<{request.url.path}?{urlencode([*pairs, ("after", cursor)])}>; rel="next"'
-        headers["Warning"] = '299 isocenter "there are more results; follow the Link header"'
-    return json_response(body, media_type=media_type, headers=headers)
+def _found(name: str) -> Tags | None:
+    try:
+        path = parse(name)
+    except BadRequest:
+        return None
+    if any(item for _, item in path.through):
+        return None
+    return (*(tag for tag, _ in path.through), path.tag)

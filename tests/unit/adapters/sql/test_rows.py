@@ -27,7 +27,6 @@ def plan(database: Database, chosen: Select[Any]) -> str:
         (ImageQuery(image_id="x"), "ix_images_image"),
         (ImageQuery(subject_id="x", image_id="x"), "ix_images_image"),
         (ImageQuery(study_uid="x", stores=("raw",)), "ix_images_study"),
-        (ImageQuery(series_uid="x"), "ix_images_series"),
         (ImageQuery(sop_instance_uids=("x", "y")), "uq_images_current_instance"),
         (ImageQuery(sop_instance_uids=("x",), states=(State.DELETED,)), "ix_images_gone_instance"),
         (ImageQuery(kind=Kind.NIFTI), "ix_images_kind"),
