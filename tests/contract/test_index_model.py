@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
@@ -103,7 +103,7 @@ def searches(draw: st.DrawFn) -> Search:
     if rarely(draw):
         wanted[0x00080061,] = ("study", draw(texts(("CT", "M?", "CT\\MR", '""'))), False)
     if "instance" in levels and rarely(draw):
-        wanted[0x00080016,] = ("instance", draw(texts((CT_IMAGE_STORAGE, "1.2"))), False)
+        wanted[0x00080016,] = ("instance", draw(texts((CT_IMAGE_STORAGE, "1.2", '""'))), False)
     made = [make_key(tags, of, text, fuzzy=fuzzy) for tags, (of, text, fuzzy) in wanted.items()]
     keys = combine([key for key in made if key is not None], {tags: text for tags, (_, text, _) in wanted.items()})
     by = [
@@ -255,4 +255,6 @@ def _settings(examples: int) -> settings:
         stateful_step_count=25,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],
+        # A failing run is short enough to read; making it shorter takes minutes.
+        phases=(Phase.explicit, Phase.reuse, Phase.generate),
     )

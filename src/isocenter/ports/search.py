@@ -16,7 +16,7 @@ class SearchIndex(Protocol):
 
         What a key means is `dicom.matching.matches` over the models of the level and those above it; a study
         besides has ModalitiesInStudy and SOPClassesInStudy of what it holds. A study or series has the
-        attributes of the image that brought it. A cursor that is none of ours raises BadRequest.
+        attributes of the earliest image in it that is current. A cursor that is none of ours raises BadRequest.
         """
 
     def names(self) -> frozenset[str]:
@@ -26,4 +26,4 @@ class SearchIndex(Protocol):
         """Keep that every image is indexed by exactly these names."""
 
     def reindex(self, batch: Sequence[Indexed]) -> None:
-        """Replace what search knows of these images, and of the studies and series that they brought."""
+        """Replace what search knows of these images, and of the studies and series that they speak for."""

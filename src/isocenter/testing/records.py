@@ -61,7 +61,10 @@ def new_image(
     if modality is not None:
         of_series["00080060"] = {"vr": "CS", "Value": [modality]}
     model = study_model if study_model is not None else {"0020000D": {"vr": "UI", "Value": [study]}}
-    return NewImage(replace(record, **changes), new_details(instance), model, of_series, instance_model or {})
+    return NewImage(
+        replace(record, **changes), _details_of({**model, **of_series, **(instance_model or {})}), model, of_series,
+        instance_model or {},
+    )  # fmt: skip
 
 
 def new_volume(
@@ -77,6 +80,11 @@ def new_volume(
     name = f"image-{next(_numbers)}" if image is None else image
     record = replace(_record(kind, "application/x-nifti", content, store, subject), image_id=name)
     return NewImage(replace(record, **changes), new_details(name))
+
+
+def _details_of(model: Mapping[str, Any]) -> Details:
+    whole = {"meta": {}, "model": model, "bulk": {}}
+    return Details(zlib.compress(json.dumps(whole).encode("utf-8", "surrogatepass")))
 
 
 def new_details(seed: str) -> Details:

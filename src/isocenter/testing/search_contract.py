@@ -99,17 +99,38 @@ class LevelContract(SearchTests):
         commit(rooms.index, *batch, keep_versions=True)
         assert self.studies(rooms)[0].number_of_instances == 1
 
-    def test_the_first_instance_gives_a_level_its_attributes(self, rooms: IndexRooms) -> None:
+    def test_the_earliest_current_instance_gives_a_level_its_attributes(self, rooms: IndexRooms) -> None:
         study, series = new_uid(), new_uid()
         models = [model(x00081030=("LO", [text])) for text in ("first", "second", "third")]
-        batch = [new_image(study=study, series=series, study_model=each) for each in models]
+        batch = [
+            new_image(study=study, series=series, study_model=each, modality=modality)
+            for each, modality in zip(models, ("CT", "MR", "US"), strict=True)
+        ]
         commit(rooms.index, *batch[:2])
         commit(rooms.index, batch[2])
-        assert self.studies(rooms)[0].attributes == models[0]
-        rooms.index.transition([batch[0].record.id], State.DELETED, new_entry())
-        rooms.index.purge([batch[0].record.id], new_entry())
-        assert self.studies(rooms)[0].attributes == models[0]
-        assert self.studies(rooms, keys=(key("study", DESCRIPTION, text="first"),))
+
+        def told(text: str, modality: str) -> bool:
+            found = self.studies(rooms, keys=(key("study", DESCRIPTION, text=text),))
+            (series,) = self.series(rooms)
+            return (
+                [each.attributes["00081030"]["Value"] for each in self.studies(rooms)] == [[text]]
+                and [each.modalities for each in found] == [(modality,)]
+                and series.attributes["00080060"]["Value"] == [modality]
+            )
+
+        ids = [each.record.id for each in batch]
+        assert told("first", "CT")
+        rooms.index.transition(ids[1:2], State.DELETED, new_entry())
+        assert told("first", "CT")
+        rooms.index.transition(ids[:1], State.DELETED, new_entry())
+        assert told("third", "US")
+        rooms.index.transition(ids[1:2], State.CURRENT, new_entry())
+        assert told("second", "MR")
+        rooms.index.transition(ids[:1], State.CURRENT, new_entry())
+        assert told("first", "CT")
+        rooms.index.transition(ids[:1], State.DELETED, new_entry())
+        rooms.index.purge(ids[:1], new_entry())
+        assert told("second", "MR")
 
     def test_a_level_whose_images_were_all_purged_begins_anew(self, rooms: IndexRooms) -> None:
         study, second = new_uid(), model(x00081030=("LO", ["second"]))

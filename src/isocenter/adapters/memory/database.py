@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from isocenter.errors import LimitExceeded, UnknownCursor
-from isocenter.records import ApiKey, AuditEntry, AuditHead, Details, Event, ImageRecord
+from isocenter.records import ApiKey, AuditEntry, AuditHead, Details, Event, ImageRecord, State
 
 LONGEST = 512
 
@@ -26,6 +26,8 @@ class Row:
     record: ImageRecord
     details: Details
     attributes: str = "{}"
+    study: str = "{}"
+    series: str = "{}"
 
 
 @dataclass
@@ -51,6 +53,22 @@ class MemoryDatabase:
     head: AuditHead | None = None
     search_names: frozenset[str] = frozenset()
     api_keys: dict[str, ApiKey] = field(default_factory=dict)
+
+    def speak(self) -> None:
+        """Give every study and series the attributes of its earliest image that is current."""
+        spoken: set[tuple[str, ...]] = set()
+        for row in self.rows.values():
+            record = row.record
+            if record.state is not State.CURRENT or record.study_uid is None:
+                continue
+            study = (record.store, record.study_uid)
+            if study not in spoken:
+                spoken.add(study)
+                self.studies[study].attributes = row.study
+            series = (*study, record.series_uid or "")
+            if series not in spoken and series in self.series:
+                spoken.add(series)
+                self.series[series].attributes = row.series
 
     def tell(self, event: Event) -> None:
         self.events.append(replace(event, sequence=len(self.events) + 1))

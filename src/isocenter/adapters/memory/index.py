@@ -78,9 +78,12 @@ class MemoryIndex:
             return Committed(outcome, kept)
         if there is not None:
             there.record = replace(there.record, state=State.SUPERSEDED, changed=entry.at)
-        database.rows[record.id] = Row(database.position, record, image.details, dumped(image.instance))
+        database.rows[record.id] = Row(
+            database.position, record, image.details, dumped(image.instance), dumped(image.study), dumped(image.series)
+        )
         database.current[_identity(record)] = record.id
         self._keep_levels(image)
+        database.speak()
         database.tell(Event(f"image.{outcome.value}", record.store, record.id, entry.at))
         database.note(self._key, replace(entry, store=record.store, image=record.id))
         return Committed(outcome, record)
@@ -132,6 +135,7 @@ class MemoryIndex:
                     self._database.current[_identity(row.record)] = row.record.id
                 else:
                     del self._database.current[_identity(row.record)]
+            self._database.speak()
             return self._tell([row.record for row in rows], _EVENTS[to], entry)
 
     def purge(self, ids: Sequence[str], entry: AuditEntry) -> Sequence[ImageRecord]:

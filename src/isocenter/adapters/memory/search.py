@@ -63,11 +63,8 @@ class MemorySearchIndex:
                 row = database.rows.get(each.id)
                 if row is None:
                     continue
-                row.attributes = dumped(each.instance)
-                for levels, model in ((database.studies, each.study), (database.series, each.series)):
-                    for level in levels.values():
-                        if level.position == row.position:
-                            level.attributes = dumped(model)
+                row.attributes, row.study, row.series = map(dumped, (each.instance, each.study, each.series))
+            database.speak()
 
     def _all(self, search: Search) -> Iterator[tuple[int, LevelRecord, dict[str, Any]]]:
         """Every study, series or instance of the store with a current image, and the model it is matched by."""

@@ -11,17 +11,16 @@ from sqlalchemy.dialects.postgresql import insert
 
 from isocenter.adapters.sql.database import Database, run
 from isocenter.adapters.sql.head import Head, HeadLock
-from isocenter.adapters.sql.levels import recount
+from isocenter.adapters.sql.levels import follow, modality, write_levels
 from isocenter.adapters.sql.rows import COLUMNS, cleaned, image_record, image_row, same_identity
 from isocenter.adapters.sql.tables import details, images, images_terms, metadata, series, studies
 from isocenter.adapters.sql.terms import COLUMNS as COLUMNS_OF_TERMS
-from isocenter.adapters.sql.terms import term_rows
-from isocenter.adapters.sql.text import clean, dumped
+from isocenter.adapters.sql.terms import TERMS, term_rows
+from isocenter.adapters.sql.text import dumped
 from isocenter.dicom.attributes import named_only
 from isocenter.errors import Conflict
 from isocenter.records import AuditEntry, CommitOutcome, Committed, Event, ImageRecord, NewImage, State
 
-_MODALITY = "00080060"
 _STUDY = ["position", "store", "study_uid", "instances"]
 _SERIES = ["position", "store", "study_uid", "series_uid", "modality", "instances"]
 _DETAILS = ["position", "metadata", "frames", "attributes"]
@@ -40,7 +39,7 @@ class Committing:
         self._images = database.compiled(_unless_there(insert(images)), COLUMNS)
         self._details = database.compiled(insert(details), _DETAILS)
         self._image_terms = database.compiled(insert(images_terms), COLUMNS_OF_TERMS)
-        self._levels = [_Level(database, studies, _STUDY), _Level(database, series, _SERIES)]
+        self._levels = [_Level(database, "study", studies, _STUDY), _Level(database, "series", series, _SERIES)]
 
     def __call__(self, new: Sequence[tuple[NewImage, AuditEntry]], keep_versions: bool) -> Sequence[Committed]:
         if not new:
@@ -55,12 +54,13 @@ class Committing:
                 committed = [Committed(CommitOutcome.STORED, record) for record in records]
             else:
                 committed = self._sorted_out(connection, head, records, new, keep_versions, replaced)
-            self._keep(head, new, committed)
-            recount(connection, replaced)
+            self._keep(connection, head, new, committed)
             for (_, entry), answer in zip(new, committed, strict=True):
                 _tell(head, entry, answer)
             head.position += len(rows)
             head.save()
+            if replaced:
+                follow(connection, replaced)
         return committed
 
     def _sorted_out(
@@ -104,7 +104,13 @@ class Committing:
         if run(head.cursor, self._images, [image_row(position, record)]) != 1:
             raise Conflict("Another image has this internal id already.", code="id-taken")
 
-    def _keep(self, head: Head, new: Sequence[tuple[NewImage, AuditEntry]], committed: Sequence[Committed]) -> None:
+    def _keep(
+        self,
+        connection: Connection,
+        head: Head,
+        new: Sequence[tuple[NewImage, AuditEntry]],
+        committed: Sequence[Committed],
+    ) -> None:
         """Details, attributes and terms of what was stored, and the counts of its studies and series."""
         first = head.position + 1
         beside: list[tuple[Any, ...]] = []
@@ -126,7 +132,7 @@ class Committing:
         head.queue(self._details, beside)
         head.queue(self._image_terms, named)
         for level, levels in zip(self._levels, held, strict=True):
-            level.hold(head, first, list(levels.values()))
+            level.hold(connection, head, list(levels.values()))
 
 
 @dataclass(slots=True)
@@ -142,24 +148,34 @@ class _Held:
 class _Level:
     """Keeps studies, or series: rows that count, and beside each new one its attributes and terms."""
 
-    def __init__(self, database: Database, table: Table, columns: list[str]) -> None:
+    def __init__(self, database: Database, level: str, table: Table, columns: list[str]) -> None:
         made = insert(table)
-        key = [column.name for column in table.columns if column.name in ("study_uid", "series_uid", "store")]
+        self._level = level
+        self._key = [column.name for column in table.columns if column.name in ("store", "study_uid", "series_uid")]
         more = made.on_conflict_do_update(
-            index_elements=key, set_={"instances": table.c.instances + made.excluded.instances}
+            index_elements=self._key, set_={"instances": table.c.instances + made.excluded.instances}
         )
         self._hold = database.compiled(more, columns)
-        self._new = database.compiled(select(table.c.position).where(table.c.position >= bindparam("first")))
+        same = [table.c[name] == bindparam(name) for name in self._key]
+        self._there = database.compiled(select(table.c.position, table.c.instances).where(*same))
         self._attributes = database.compiled(insert(metadata.tables[f"{table.name}_attributes"]), _ATTRIBUTES)
-        self._terms = database.compiled(insert(metadata.tables[f"{table.name}_terms"]), COLUMNS_OF_TERMS)
+        self._terms = database.compiled(insert(TERMS[level]), COLUMNS_OF_TERMS)
 
-    def hold(self, head: Head, first: int, held: Sequence[_Held]) -> None:
+    def hold(self, connection: Connection, head: Head, held: Sequence[_Held]) -> None:
         if not held:
             return
         run(head.cursor, self._hold, [(each.position, *each.row, each.count) for each in held])
-        head.cursor.execute(self._new, (first,))
-        new = {row[0] for row in head.cursor.fetchall()}
-        brought = [each for each in held if each.position in new]
+        brought: list[_Held] = []
+        revived: dict[int, Mapping[str, Any]] = {}
+        for each in held:
+            head.cursor.execute(self._there, each.row[: len(self._key)])
+            place, instances = head.cursor.fetchone() or (0, 0)
+            if place == each.position:
+                brought.append(each)
+            elif instances == each.count:
+                # All it held was deleted, and says nothing of it any more.
+                revived[place] = each.model
+        write_levels(connection, self._level, revived)
         head.queue(self._attributes, [(each.position, dumped(each.model)) for each in brought])
         head.queue(self._terms, [row for each in brought for row in term_rows(each.position, each.model)])
 
@@ -180,11 +196,3 @@ def _tell(head: Head, entry: AuditEntry, answer: Committed) -> None:
         entry.actor, entry.action, outcome, entry.at, answer.record.store, answer.record.id, entry.request_id,
         entry.address, entry.count,
     ))  # fmt: skip
-
-
-def modality(model: Mapping[str, Any]) -> str | None:
-    """The first value of Modality (0008,0060) of a series as a DICOM JSON model."""
-    element = model.get(_MODALITY)
-    values = element.get("Value") if isinstance(element, Mapping) else None
-    value = values[0] if isinstance(values, list | tuple) and values else None
-    return clean(value) if isinstance(value, str) and value else None

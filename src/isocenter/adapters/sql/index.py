@@ -12,7 +12,7 @@ from isocenter.adapters.sql.commit import Committing
 from isocenter.adapters.sql.cursor import cursor, position
 from isocenter.adapters.sql.database import Database
 from isocenter.adapters.sql.head import Head, HeadLock
-from isocenter.adapters.sql.levels import forget_empty_levels, recount
+from isocenter.adapters.sql.levels import follow, forget_empty_levels
 from isocenter.adapters.sql.rows import CHUNK, chunks, image_record, parts, same_identity
 from isocenter.adapters.sql.tables import details, images
 from isocenter.adapters.sql.text import clean
@@ -85,8 +85,8 @@ class SqlIndex:
             values = {"state": to.value, "changed": entry.at}
             for part in chunks(record.id for record in changed):
                 connection.execute(update(images).where(images.c.id.in_(part)).values(values))
-            recount(connection, changed)
             _tell(head, changed, _EVENTS[to], entry)
+            follow(connection, changed)
         return changed
 
     def purge(self, ids: Sequence[str], entry: AuditEntry) -> Sequence[ImageRecord]:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     and_,
     delete,
     exists,
+    false,
     func,
     insert,
     literal,
@@ -178,8 +179,8 @@ class _Searching:
         where = []
         for clause in key.clauses:
             absent = isinstance(clause.test, Absent)
-            if tag == _SOP_CLASS:
-                where.append(self._conditions.test(images.c.sop_class_uid, clause.test))
+            if tag == _SOP_CLASS:  # every instance has one
+                where.append(false() if absent else self._conditions.test(images.c.sop_class_uid, clause.test))
                 continue
             inner = (series if tag == _MODALITIES else images).alias()
             column = inner.c.modality if tag == _MODALITIES else inner.c.sop_class_uid

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
@@ -18,9 +22,11 @@ from isocenter.adapters.sql import migrate as migrate_module
 from isocenter.adapters.sql.database import Database
 from isocenter.adapters.sql.index import SqlIndex
 from isocenter.adapters.sql.migrate import migrate
+from isocenter.adapters.sql.search import SqlSearchIndex
 from isocenter.adapters.sql.tables import head, metadata
+from isocenter.dicom.matching import AnyOf, Clause, Key
 from isocenter.errors import IsocenterError, Misconfigured
-from isocenter.records import ImageQuery
+from isocenter.records import ImageQuery, Indexed, Search
 from isocenter.testing.postgres import PostgresServer
 from isocenter.testing.records import new_entry, new_image
 
@@ -89,6 +95,40 @@ def test_migrating_again_changes_nothing_and_loses_nothing(sqlite: Database, pos
         index.commit([(new, new_entry())])
         migrate(database)
         assert index.images(ImageQuery()).items == (new.record,)
+
+
+def test_what_the_first_version_kept_is_counted_and_found_after_reindexing(
+    empty_sqlite: Database, empty_postgresql: Database
+) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate_module.__file__).with_name("migrations")))
+    study = {"00100020": {"vr": "LO", "Value": ["ID"]}}
+    kept = zlib.compress(json.dumps({"meta": {}, "model": study, "bulk": {}}).encode())
+    for database in (empty_sqlite, empty_postgresql):
+        with database.transaction() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0001")
+            for position, state in ((1, "current"), (2, "current"), (3, "deleted")):
+                values = (
+                    f"{position}, 'i{position}', 'raw', 'dicom', 'application/dicom', 's', 'u{position}', 'k', 1, 'h', 1,"
+                    f" '{state}', 1, '1.2', '1.3', '1.4.{position}', '1.5', '1.6', 1, 0, true, true"
+                )
+                connection.execute(text(f"INSERT INTO images VALUES ({values})"))
+                row = {"position": position, "metadata": kept}
+                connection.execute(text("INSERT INTO details (position, metadata) VALUES (:position, :metadata)"), row)
+            old = {"model": json.dumps(study)}
+            connection.execute(text("INSERT INTO studies VALUES (1, 'raw', '1.2', :model)"), old)
+            connection.execute(text("INSERT INTO series VALUES (1, 'raw', '1.2', '1.3', 'CT', :model)"), old)
+        migrate(database)
+        search = SqlSearchIndex(database)
+        wanted = Search("study", "raw", (Key((0x00100020,), "study", (Clause(("00100020",), AnyOf(("ID",))),)),))
+        (found,) = search.search(Search("study", "raw")).items
+        assert (found.attributes, found.number_of_instances, found.modalities) == (study, 2, ("CT",))
+        assert search.names() == frozenset()
+        assert search.search(wanted).total == 0
+        search.reindex([Indexed("i1", study, {"00080060": {"vr": "CS", "Value": ["MR"]}}, {})])
+        (found,) = search.search(wanted).items
+        assert found.modalities == ("MR",)
 
 
 def test_a_database_of_a_newer_version_is_refused(sqlite: Database) -> None:
