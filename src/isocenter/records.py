@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from isocenter.dicom.attributes import is_looked_at
-from isocenter.dicom.matching import Key
+from isocenter.dicom.matching import Key, Pattern
 from isocenter.errors import BadRequest, IsocenterError
 
 T = TypeVar("T")
@@ -160,6 +160,10 @@ class ImageQuery:
     changed_before: datetime | None = None
     after: str | None = None
     limit: int = 100
+    subject_like: Pattern | None = None
+    image_like: Pattern | None = None
+    created_from: datetime | None = None
+    created_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

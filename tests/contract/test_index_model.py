@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from isocenter.adapters.sql.database import Database
 from isocenter.adapters.sql.events import SqlEventFeed
 from isocenter.adapters.sql.index import SqlIndex
 from isocenter.adapters.sql.search import SqlSearchIndex
-from isocenter.dicom.matching import combine, make_key
+from isocenter.dicom.matching import Pattern, combine, make_key
 from isocenter.errors import IsocenterError
 from isocenter.ports.audit_log import AuditLog
 from isocenter.ports.event_feed import EventFeed
@@ -31,7 +32,7 @@ from isocenter.ports.search import SearchIndex
 from isocenter.records import ImageQuery, Kind, NewImage, Order, Search, State
 from isocenter.testing.chain import assert_chained
 from isocenter.testing.postgres import PostgresServer
-from isocenter.testing.records import CT_IMAGE_STORAGE, new_entry, new_image, new_volume
+from isocenter.testing.records import CT_IMAGE_STORAGE, START, new_entry, new_image, new_volume
 
 T = TypeVar("T")
 KEY = b"key"
@@ -143,6 +144,10 @@ queries = st.builds(
     sop_instance_uids=st.none() | st.lists(texts(("3.1", "3.2", "3.3")), max_size=3).map(tuple),
     kind=st.none() | texts((Kind.DICOM, Kind.NIFTI)),
     states=st.lists(texts(tuple(State)), max_size=3).map(tuple),
+    subject_like=st.none() | texts(tuple(map(Pattern, ("o*", "*\u00e9?", "two", "[a-z]*", "%", "???")))),
+    image_like=st.none() | texts(tuple(map(Pattern, ("3.*", "?", "*.2")))),
+    created_from=st.none() | st.integers(0, 400).map(lambda seconds: START + timedelta(seconds=seconds)),
+    created_before=st.none() | st.integers(0, 400).map(lambda seconds: START + timedelta(seconds=seconds)),
     limit=st.integers(0, 4),
 )
 

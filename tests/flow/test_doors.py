@@ -203,3 +203,28 @@ def test_other_bytes_under_the_same_ids_are_a_conflict_and_the_first_stays(
     assert status("--data-binary", f"@{second}", url) == 409
     content = f"{server.url}/images/content?subject_id=conflict-{seed}&image_id=1"
     assert curl("-H", "Accept: image/png", content) == first.read_bytes()
+
+
+def test_images_are_searched_by_wildcards_kind_and_moment(server: Server, seed: int) -> None:
+    pictures = (("a-1", png_picture(seed)), ("a-2", jpeg_picture(seed)), ("b[1]", png_picture(seed + 1)))
+    moments = []
+    for name, data in pictures:
+        answer = server.request("POST", f"/images?subject_id={quote(f's{seed}-{name}')}&image_id={name[0]}", data)
+        assert answer.status == 201, answer.body
+        moments.append(answer.json()["created"])
+
+    def found(query: str) -> list[str]:
+        answer = server.request("GET", f"/images?{query}")
+        assert answer.status == 200, answer.body
+        return [each["subject_id"].partition("-")[2] for each in answer.json()["images"]]
+
+    everyone = f"subject_id=s{seed}-*"
+    assert found(everyone) == ["a-1", "a-2", "b[1]"]
+    assert found(f"subject_id=s{seed}-a-%3F") == ["a-1", "a-2"]
+    assert found(f"subject_id=s{seed}-b[[1]*") == []
+    assert found(f"subject_id=s{seed}-b[*") == ["b[1]"]
+    assert found(f"{everyone}&kind=png&image_id=a") == ["a-1"]
+    assert found(f"{everyone}&created_from={quote(moments[1])}") == ["a-2", "b[1]"]
+    assert found(f"{everyone}&created_before={quote(moments[1])}") == ["a-1"]
+    assert server.request("GET", "/images?limit=1").json()["next"] is not None
+    assert server.request("GET", f"/images?subject_id={'*' * 9}").status in (400, 422)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from isocenter.dicom.codestream import Codestream, read_jpeg, read_jpeg_2000, read_jpeg_xl
 from isocenter.dicom.pixel_description import PixelDescription
+from isocenter.dicom.transfer_syntax import JPEG_XL
 from isocenter.errors import LimitExceeded, Malformed, Unsupported
 
 Pixels = npt.NDArray[Any]
@@ -33,7 +34,7 @@ _JPEG: Final = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 53, 55, 57
 _JPEG_LS: Final = frozenset({"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"})
 _JPEG_2000: Final = frozenset({"1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"})
 _HTJ2K: Final = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (201, 202, 203))
-_JPEG_XL: Final = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (110, 111, 112))
+_JPEG_XL: Final = frozenset(JPEG_XL)
 _VIDEO: Final = frozenset(
     f"1.2.840.10008.1.2.4.{n}" for n in ("100", "101", "102", "103", "104", "105", "106", "107", "108")
 )

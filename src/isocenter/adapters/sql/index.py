@@ -56,7 +56,7 @@ class SqlIndex:
         rows: list[Row[Any]] = []
         with self._database.reading() as connection:
             # Each part gives its first rows, so that the first rows of all parts are the first rows of all.
-            for part in parts(query):
+            for part in parts(query, sqlite=self._database.is_sqlite):
                 chosen = part.where(images.c.position > after).order_by(images.c.position)
                 rows += connection.execute(chosen.limit(query.limit + 1))
         rows.sort(key=lambda row: int(row.position))

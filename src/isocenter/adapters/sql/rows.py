@@ -11,9 +11,19 @@ from sqlalchemy import ColumnElement, Row, Select, Text, and_, literal_column, s
 
 from isocenter.adapters.sql.tables import images, to_micros
 from isocenter.adapters.sql.text import clean, indexed
+from isocenter.dicom.matching import Pattern
 from isocenter.records import BlobRef, ImageQuery, ImageRecord, Kind, State
 
 T = TypeVar("T")
+
+
+def fits(column: ColumnElement[str], pattern: Pattern, *, sqlite: bool) -> ColumnElement[bool]:
+    """Whether a text fits a pattern of * and ?, in the words of each database."""
+    if sqlite:
+        return column.op("GLOB", is_comparison=True)(pattern.text.replace("[", "[[]"))
+    escaped = "".join(f"\\{each}" if each in "%_\\" else each for each in pattern.text)
+    return column.like(escaped.replace("*", "%").replace("?", "_"), escape="\\")
+
 
 # One statement carries at most this many bound values of a list: SQLite may allow as few as 32,766.
 CHUNK = 1000
@@ -95,13 +105,13 @@ def same_identity(record: ImageRecord) -> Select[Any]:
     )
 
 
-def parts(query: ImageQuery) -> Iterator[Select[Any]]:
+def parts(query: ImageQuery, *, sqlite: bool) -> Iterator[Select[Any]]:
     """Selections that together are what the query asks for, without order, `after` and `limit`.
 
     Current images and the others are asked for apart, and long lists of UIDs a part at a time: this way every
     selection can use an index, and none has more bound values than a database takes.
     """
-    exact = _conditions(query)
+    exact = _conditions(query, sqlite=sqlite)
     for states in _state_conditions(query.states):
         if query.sop_instance_uids is None:
             yield select(images).where(states, *exact)
@@ -120,7 +130,7 @@ def _state_conditions(states: Sequence[State]) -> Iterator[ColumnElement[bool]]:
         yield and_(images.c.state != current, images.c.state.in_(gone))
 
 
-def _conditions(query: ImageQuery) -> list[ColumnElement[bool]]:
+def _conditions(query: ImageQuery, *, sqlite: bool) -> list[ColumnElement[bool]]:
     wanted: list[ColumnElement[bool]] = []
     if query.stores is not None:
         wanted.append(images.c.store.in_([clean(store) for store in query.stores]))
@@ -135,6 +145,12 @@ def _conditions(query: ImageQuery) -> list[ColumnElement[bool]]:
         wanted.append(images.c.kind == query.kind.value)
         if query.kind is not Kind.DICOM:
             wanted.append(images.c.kind != literal_column("'dicom'", Text()))
+    liked = ((images.c.subject_id, query.subject_like), (images.c.image_id, query.image_like))
+    wanted += [fits(column, pattern, sqlite=sqlite) for column, pattern in liked if pattern is not None]
+    if query.created_from is not None:
+        wanted.append(images.c.created >= query.created_from)
+    if query.created_before is not None:
+        wanted.append(images.c.created < query.created_before)
     if query.changed_before is not None:
         wanted.append(images.c.changed < query.changed_before)
     return wanted

@@ -136,8 +136,7 @@ Index(
     "ix_images_gone_instance", images.c.sop_instance_uid,
     sqlite_where=~_current, postgresql_where=~_current,
 )  # fmt: skip
-Index("ix_images_subject", images.c.subject_id)
-Index("ix_images_image", images.c.image_id, images.c.subject_id)
+Index("ix_images_subject", images.c.subject_id, images.c.image_id)
 Index(
     "ix_images_gone", images.c.state, images.c.changed,
     sqlite_where=~_current, postgresql_where=~_current,

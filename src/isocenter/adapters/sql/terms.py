@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, Select, Table, and_, func, or_, select
 
+from isocenter.adapters.sql.rows import fits
 from isocenter.adapters.sql.tables import HEAD, images_terms, series_terms, studies_terms
 from isocenter.dicom.matching import Absent, AnyOf, Clause, Key, Pattern, Span, Test, terms
 
@@ -73,10 +74,7 @@ class Conditions:
         return and_(*_between(head, test))
 
     def _fits(self, column: ColumnElement[str], pattern: Pattern) -> ColumnElement[bool]:
-        if self._sqlite:
-            return column.op("GLOB", is_comparison=True)(pattern.text.replace("[", "[[]"))
-        escaped = "".join(f"\\{each}" if each in "%_\\" else each for each in pattern.text)
-        return column.like(escaped.replace("*", "%").replace("?", "_"), escape="\\")
+        return fits(column, pattern, sqlite=self._sqlite)
 
     def _in_one_item(self, keys: Sequence[Key]) -> Select[Any]:
         """Positions where one item of the sequence that the keys share meets them all."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from isocenter.archive.search import Asked
 from isocenter.dicom.attributes import INSTANCE, LEVELS, SERIES, STUDY, level_of
@@ -48,80 +49,103 @@ class _Form:
     order: str | None
 
 
-def _form(level: str) -> Any:
-    """The parameters that are no matching keys; results are sorted by what the tables give a level or one above."""
+def _sortable(level: str) -> str:
+    """The pattern of what results can be sorted by: what the tables give a level or one above."""
     levels = (STUDY, SERIES, INSTANCE)[: LEVELS.index(level) + 1]
     tags = frozenset().union(*levels) - {0x00080005, 0x00080056}
     names = "|".join(keyword_of(tag) for tag in sorted(tags))
-    # As a default, since an annotation could not see the names.
-    sorting: Any = Query(
-        None,
-        pattern=f"^-?({names})(,-?({names})){{0,3}}$",
-        description="Up to four attributes by comma, each descending with a minus before it.",
-    )
-
-    async def form(
-        limit: Annotated[int, Query(ge=0, le=2**31, description=f"Results a page; at most {MOST} at a time.")] = MOST,
-        offset: Annotated[int, Query(ge=0, le=2**31, description="Results to pass over.")] = 0,
-        after: Annotated[
-            str | None, Query(max_length=200, description="Cursor of a page, from the Link header.")
-        ] = None,
-        fuzzymatching: Annotated[
-            bool,
-            Query(description="Person names by the beginnings of words, without regard to case, accents and order."),
-        ] = False,
-        includefield: Annotated[
-            tuple[str, ...],
-            Query(max_length=100, description="Attributes to return besides, by comma; all for every one."),
-        ] = (),
-        orderby: str | None = sorting,
-    ) -> _Form:
-        return _Form(min(limit, MOST), offset, after, fuzzymatching, includefield, orderby)
-
-    return Depends(form)
+    return f"^-?({names})(,-?({names})){{0,3}}$"
 
 
-StudyForm = Annotated[_Form, _form("study")]
-SeriesForm = Annotated[_Form, _form("series")]
-InstanceForm = Annotated[_Form, _form("instance")]
+_MOST_NUMBER = 2**31
+_SORTABLE = {level: re.compile(_sortable(level)) for level in LEVELS}
 
 
-@router.get("/studies", responses=_FOUND, response_class=Response)
-def studies(request: Request, access: Reader, form: StudyForm) -> Response:
+def _documented(level: str) -> dict[str, Any]:
+    """What a route says of itself. Its parameters are read by hand: FastAPI takes longer for them than the index."""
+    number = {"type": "integer", "minimum": 0, "maximum": _MOST_NUMBER}
+    text = {"type": "string", "maxLength": 200}
+    words = "Person names by the beginnings of words, without regard to case, accents and order."
+    told = (
+        ("limit", number, f"Results a page; at most {MOST} at a time."),
+        ("offset", number, "Results to pass over."),
+        ("after", text, "Cursor of a page, from the Link header."),
+        ("fuzzymatching", {"type": "boolean"}, words),
+        ("includefield", {"type": "array", "items": {"type": "string"}, "maxItems": 100},
+         "Attributes to return besides, by comma; all for every one."),
+        ("orderby", {"type": "string", "pattern": _SORTABLE[level].pattern},
+         "Up to four attributes by comma, each descending with a minus before it."),
+    )  # fmt: skip
+    parameters = [
+        {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
+        for name, schema, description in told
+    ]
+    return {"responses": _FOUND, "response_class": Response, "openapi_extra": {"parameters": parameters}}
+
+
+def _form(request: Request, level: str) -> _Form:
+    given = request.query_params
+    order = given.get("orderby")
+    if order is not None and not _SORTABLE[level].match(order):
+        raise BadRequest("orderby takes up to four attributes of the level searched or one above", code="bad-parameter")
+    after = given.get("after")
+    if after is not None and len(after) > 200:
+        raise BadRequest("after takes a cursor from a Link header", code="bad-parameter")
+    fuzzy = given.get("fuzzymatching", "false").lower()
+    if fuzzy not in ("true", "false"):
+        raise BadRequest("fuzzymatching is true or false", code="bad-parameter")
+    include = tuple(given.getlist("includefield")) if "includefield" in given else ()
+    if len(include) > 100:
+        raise BadRequest("includefield is given at most 100 times; several go by comma", code="bad-parameter")
+    limit = _number(given.get("limit"), "limit", MOST)
+    return _Form(min(limit, MOST), _number(given.get("offset"), "offset", 0), after, fuzzy == "true", include, order)
+
+
+def _number(text: str | None, name: str, default: int) -> int:
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= _MOST_NUMBER):
+        raise BadRequest(f"{name} is a whole number from 0", code="bad-parameter")
+    return int(text)
+
+
+@router.get("/studies", **_documented("study"))
+def studies(request: Request, access: Reader) -> Response:
     """Studies, by attributes of patient and study and by ModalitiesInStudy."""
-    return _Search(request, access, form, "study").answer()
+    return _Search(request, access, "study").answer()
 
 
-@router.get("/series", responses=_FOUND, response_class=Response)
-def all_series(request: Request, access: Reader, form: SeriesForm) -> Response:
+@router.get("/series", **_documented("series"))
+def all_series(request: Request, access: Reader) -> Response:
     """Series of all studies, by attributes of patient, study and series."""
-    return _Search(request, access, form, "series").answer()
+    return _Search(request, access, "series").answer()
 
 
-@router.get("/studies/{study}/series", responses=_FOUND, response_class=Response)
-def series_of_study(request: Request, access: Reader, form: SeriesForm, study: StudyUid) -> Response:
+@router.get("/studies/{study}/series", **_documented("series"))
+def series_of_study(request: Request, access: Reader, study: StudyUid) -> Response:
     """Series of a study."""
-    return _Search(request, access, form, "series", study).answer()
+    return _Search(request, access, "series", study).answer()
 
 
-@router.get("/instances", responses=_FOUND, response_class=Response)
-def all_instances(request: Request, access: Reader, form: InstanceForm) -> Response:
+@router.get("/instances", **_documented("instance"))
+def all_instances(request: Request, access: Reader) -> Response:
     """Instances of all studies, by attributes of every level."""
-    return _Search(request, access, form, "instance").answer()
+    return _Search(request, access, "instance").answer()
 
 
-@router.get("/studies/{study}/instances", responses=_FOUND, response_class=Response)
-def instances_of_study(request: Request, access: Reader, form: InstanceForm, study: StudyUid) -> Response:
+@router.get("/studies/{study}/instances", **_documented("instance"))
+def instances_of_study(request: Request, access: Reader, study: StudyUid) -> Response:
     """Instances of a study."""
-    return _Search(request, access, form, "instance", study).answer()
+    return _Search(request, access, "instance", study).answer()
 
 
-@router.get("/studies/{study}/series/{series}/instances", responses=_FOUND, response_class=Response)
-def instances_of_series(
-    request: Request, access: Reader, form: InstanceForm, study: StudyUid, series: SeriesUid
-) -> Response:
+@router.get(
+    "/studies/{study}/series/{series}/instances",
+    **_documented("instance"),
+)
+def instances_of_series(request: Request, access: Reader, study: StudyUid, series: SeriesUid) -> Response:
     """Instances of a series."""
-    return _Search(request, access, form, "instance", study, series).answer()
+    return _Search(request, access, "instance", study, series).answer()
 
 
 class _Search:
@@ -131,14 +155,13 @@ class _Search:
         self,
         request: Request,
         access: Access,
-        form: _Form,
         level: str,
         study: str | None = None,
         series: str | None = None,
     ) -> None:
         self._request = request
         self._access = access
-        self._form = form
+        self._form = form = _form(request, level)
         self._level = level
         self._study, self._series = study, series
         self._services: Services = request.app.state.services

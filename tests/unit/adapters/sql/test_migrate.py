@@ -110,8 +110,8 @@ def test_what_the_first_version_kept_is_counted_and_found_after_reindexing(
             command.upgrade(config, "0001")
             for position, state in ((1, "current"), (2, "current"), (3, "deleted")):
                 values = (
-                    f"{position}, 'i{position}', 'raw', 'dicom', 'application/dicom', 's', 'u{position}', 'k', 1, 'h', 1,"
-                    f" '{state}', 1, '1.2', '1.3', '1.4.{position}', '1.5', '1.6', 1, 0, true, true"
+                    f"{position}, 'i{position}', 'raw', 'dicom', 'application/dicom', 's', 'u{position}', 'k', 1, 'h',"
+                    f" 1, '{state}', 1, '1.2', '1.3', '1.4.{position}', '1.5', '1.6', 1, 0, true, true"
                 )
                 connection.execute(text(f"INSERT INTO images VALUES ({values})"))
                 row = {"position": position, "metadata": kept}

@@ -24,8 +24,7 @@ def plan(database: Database, chosen: Select[Any]) -> str:
     ("query", "index"),
     [
         (ImageQuery(subject_id="x"), "ix_images_subject"),
-        (ImageQuery(image_id="x"), "ix_images_image"),
-        (ImageQuery(subject_id="x", image_id="x"), "ix_images_image"),
+        (ImageQuery(subject_id="x", image_id="x"), "ix_images_subject"),
         (ImageQuery(study_uid="x", stores=("raw",)), "ix_images_study"),
         (ImageQuery(sop_instance_uids=("x", "y")), "uq_images_current_instance"),
         (ImageQuery(sop_instance_uids=("x",), states=(State.DELETED,)), "ix_images_gone_instance"),
@@ -36,7 +35,7 @@ def plan(database: Database, chosen: Select[Any]) -> str:
     ],
 )
 def test_each_query_begins_at_its_index(sqlite: Database, query: ImageQuery, index: str) -> None:
-    for part in parts(query):
+    for part in parts(query, sqlite=True):
         chosen = part.where(images.c.position > 0).order_by(images.c.position).limit(10)
         assert index in plan(sqlite, chosen)
 
@@ -47,8 +46,8 @@ def test_an_identity_is_looked_up_in_its_unique_index(sqlite: Database) -> None:
 
 
 def test_a_query_of_all_states_is_asked_in_two_parts() -> None:
-    assert len(list(parts(ImageQuery(states=tuple(State))))) == 2
-    assert len(list(parts(ImageQuery(states=())))) == 0
+    assert len(list(parts(ImageQuery(states=tuple(State)), sqlite=True))) == 2
+    assert len(list(parts(ImageQuery(states=()), sqlite=True))) == 0
 
 
 def test_chunks_hold_each_value_once_in_order() -> None:

@@ -16,7 +16,9 @@ _CODE_POINTS = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 def upgrade() -> None:
     op.add_column("details", sa.Column("attributes", sa.Text(), server_default="{}", nullable=False))
-    op.drop_index("ix_images_series", "images")
+    for name in ("series", "subject", "image"):
+        op.drop_index(f"ix_images_{name}", "images")
+    op.create_index("ix_images_subject", "images", ["subject_id", "image_id"])
     _level("studies", ("store", "study_uid"))
     _level("series", ("store", "study_uid", "series_uid"))
     for level in ("studies", "series", "images"):
