@@ -25,12 +25,14 @@ from isocenter.adapters.sql.search import SqlSearchIndex
 from isocenter.adapters.sql.secrets import SqlSecrets
 from isocenter.archive.audit import ReadTrail
 from isocenter.archive.delete import Delete
+from isocenter.archive.file_set import FileSets
 from isocenter.archive.housekeeping import Housekeeping
 from isocenter.archive.reindex import reindex
 from isocenter.archive.rendered import Rendered
 from isocenter.archive.retrieve import Retrieve
 from isocenter.archive.search import BASE, Searching, prepare
 from isocenter.archive.store import Store
+from isocenter.archive.transcoded import Transcoded
 from isocenter.dicom.elements import Limits
 from isocenter.dicom.guards import guard_pydicom
 from isocenter.pipeline.ingest import Ingest
@@ -111,13 +113,16 @@ def _blobs(settings: Settings) -> BlobStore:
 
 def ingest_of(settings: Settings, platform: Platform) -> Ingest:
     """The front door with the limits of the settings."""
-    limits = Limits(
+    return Ingest(Store(platform, _limits(settings), keep_versions=settings.keep_versions, searched=settings.searched))
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
         depth=settings.max_depth,
         elements=settings.max_elements,
         header_bytes=settings.max_header_bytes,
         inflated_bytes=settings.max_inflated_bytes,
     )
-    return Ingest(Store(platform, limits, keep_versions=settings.keep_versions, searched=settings.searched))
 
 
 def deletes_of(settings: Settings, platform: Platform) -> Delete:
@@ -164,6 +169,8 @@ def open_services(settings: Settings) -> Services:
         ingest=ingest_of(settings, platform),
         retrieve=retrieve,
         rendered=Rendered(platform, retrieve, settings.decode_seconds),
+        transcoded=Transcoded(platform, retrieve, settings.decode_seconds),
+        file_sets=FileSets(retrieve),
         delete=delete,
         searching=Searching(platform, settings.searched),
         authenticator=_authenticator(settings, platform),
@@ -173,6 +180,7 @@ def open_services(settings: Settings) -> Services:
             parts=settings.max_parts,
             part_header_bytes=settings.max_part_header_bytes,
             concurrent_uploads=settings.max_concurrent_uploads,
+            data_set=_limits(settings),
         ),
         close=close,
     )

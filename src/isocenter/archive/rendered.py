@@ -7,12 +7,12 @@ import os
 import re
 import threading
 from array import array
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
+from isocenter.archive.recent import Recent
 from isocenter.archive.retrieve import Retrieve
 from isocenter.dicom.data_set import DataSet
 from isocenter.dicom.frames import FrameTable, read_frame
@@ -97,8 +97,7 @@ class Rendered:
         self._seconds = seconds
         # In this process as many at once as there are processors: more would only take memory.
         self._here = threading.BoundedSemaphore(os.cpu_count() or 2)
-        self._recent: OrderedDict[str, _Source] = OrderedDict()
-        self._recent_lock = threading.Lock()
+        self._recent: Recent[str, _Source] = Recent(_RECENT)
 
     def picture(self, record: ImageRecord, look: Look) -> bytes:
         """PNG, JPEG or GIF bytes. Unsupported, Malformed or LimitExceeded say why none can be made."""
@@ -186,20 +185,18 @@ class Rendered:
         description = PixelDescription.from_data_set(DataSet(metadata.model), syntax)
         source = _Source(record, found.metadata, metadata, FrameTable.from_bytes(found.frames), description)
         if source.table.count > 1 and len(found.metadata) <= _MOST_RECENT_HEADER:
-            with self._recent_lock:
-                self._recent[record.id] = source
-                while len(self._recent) > _RECENT:
-                    self._recent.popitem(last=False)
+            self._recent.put(record.id, source)
         return source
 
     def _recently(self, record: ImageRecord, kept: bytes) -> _Source | None:
         """The instance as read before, unless its kept metadata changed or what was loaded with it grew too much."""
-        with self._recent_lock:
-            found = self._recent.pop(record.id, None)
-            if found is None or found.kept != kept or sum(found.loaded.values()) > _MOST_RECENT_TABLES:
-                return None
-            self._recent[record.id] = found
-            return replace(found, record=record)
+        found = self._recent.get(record.id)
+        if found is None:
+            return None
+        if found.kept != kept or sum(list(found.loaded.values())) > _MOST_RECENT_TABLES:
+            self._recent.forget(record.id)
+            return None
+        return replace(found, record=record)
 
     def _of_source(self, source: _Source, look: Look, frames: Sequence[int]) -> Iterator[bytes]:
         return (self._frame(self._request(source, replace(look, frame=frame))) for frame in frames)

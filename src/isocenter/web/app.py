@@ -11,7 +11,18 @@ from starlette.middleware.cors import CORSMiddleware
 
 from isocenter import __version__
 from isocenter.web import admin, docs, errors, files, gateway
-from isocenter.web.dicomweb import delete, retrieve, search, store
+from isocenter.web.dicomweb import (
+    bulkdata,
+    capabilities,
+    delete,
+    frames,
+    metadata,
+    rendered,
+    retrieve,
+    search,
+    store,
+    uri,
+)
 from isocenter.web.dicomweb.resources import named_store
 from isocenter.web.observe import Metrics, Observe, Origins
 from isocenter.web.services import Services
@@ -53,18 +64,30 @@ def create_app(services: Services, *, hosts: tuple[str, ...] = (), cors_origins:
             CORSMiddleware,
             allow_origins=list(cors_origins),
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Accept", "If-None-Match", "X-Request-ID"],
-            expose_headers=["ETag", "Link", "Location", "Repr-Digest", "Warning", "X-Request-ID"],
+            allow_headers=["Authorization", "Content-Type", "Accept", "If-None-Match", "Range", "X-Request-ID"],
+            expose_headers=[
+                "Accept-Ranges",
+                "Content-Range",
+                "ETag",
+                "Link",
+                "Location",
+                "Repr-Digest",
+                "Warning",
+                "X-Total-Count",
+                "X-Request-ID",
+            ],
         )
     app.add_middleware(Origins, hosts=hosts, origins=cors_origins)
     app.add_middleware(Observe, metrics=metrics)
     errors.install(app)
     # Routes are tried in this order for every request, so what is asked most stands first.
-    dicomweb = (store.router, retrieve.router, search.router, delete.router)
+    pages = (store, retrieve, frames, metadata, search, rendered, bulkdata, delete, capabilities)
+    dicomweb = tuple(page.router for page in pages)
     for part in dicomweb:
         app.include_router(part, prefix="/dicomweb")
-    for router in (files.router, gateway.router, admin.router, docs.router):
+    for router in (files.router, gateway.router, admin.router, docs.router, uri.router):
         app.include_router(router)
     for part in dicomweb:
         app.include_router(part, prefix="/stores/{store}/dicomweb", dependencies=[Depends(named_store)])
+    app.include_router(uri.router, prefix="/stores/{store}", dependencies=[Depends(named_store)])
     return app

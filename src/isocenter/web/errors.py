@@ -68,6 +68,7 @@ class Problem(BaseModel):
     code: str = Field(description="A stable slug for programs.")
     detail: str = Field(description="What is wrong and what to do, for people. Names keywords, never contents.")
     request_id: str | None = Field(None, description="Name this when you ask for help.")
+    available: list[str] | None = Field(None, description="Of 406: the forms that there are.")
 
 
 def status_of(error: errors.IsocenterError) -> int:
@@ -126,7 +127,8 @@ def install(app: FastAPI) -> None:
         access = getattr(request.state, "access", None)
         if access is not None and isinstance(error, errors.NotFound | errors.Forbidden):
             access.refused(error)
-        return answer_error(request, error)
+        available = getattr(error, "available", None)
+        return answer_error(request, error, **({} if available is None else {"available": list(available)}))
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

@@ -11,11 +11,14 @@ from isocenter.archive.rendered import Look
 from isocenter.archive.store import Placement
 from isocenter.dicom import tag_path
 from isocenter.dicom.dictionary import keyword_of
-from isocenter.errors import BadRequest, NotAcceptable
+from isocenter.errors import NotAcceptable
 from isocenter.records import ImageRecord
+from isocenter.render.viewport import Viewport
+from isocenter.render.voi import parse_window
 from isocenter.web.access import Access, Deleter, Reader, Writer
 from isocenter.web.errors import problems
 from isocenter.web.negotiation import prefers
+from isocenter.web.pictures import ViewportText, WindowText, picture_etag
 from isocenter.web.receiving import FILE_BODY, kept, receive_one
 from isocenter.web.sending import (
     EXTENSIONS,
@@ -30,13 +33,6 @@ router = APIRouter(tags=["files"])
 
 FileId = Annotated[str, Path(description="The id that POST answered with.", max_length=64)]
 Frame = Annotated[int, Query(ge=1, le=2**31 - 1, description="Which frame, counted from 1.")]
-Window = Annotated[
-    str | None,
-    Query(
-        pattern=r"^-?[0-9]{1,9}(\.[0-9]{1,9})?,[0-9]{1,9}(\.[0-9]{1,9})?$",
-        description='Window centre and width in modality units, as "40,400".',
-    ),
-]
 Width = Annotated[int | None, Query(ge=1, le=8192, description="Width of the picture in pixels.")]
 
 
@@ -90,8 +86,9 @@ async def create(request: Request, access: Writer) -> Response:
                 "text/plain": {},
             },
         },
+        206: {"description": "A range of the file", "content": {"application/dicom": {}}},
         304: {"description": "Not modified"},
-        **problems(406),
+        **problems(406, 416),
     },
 )
 def read(
@@ -169,8 +166,9 @@ def picture(
     access: Reader,
     file_id: FileId,
     frame: Frame = 1,
-    window: Window = None,
+    window: WindowText = None,
     width: Width = None,
+    viewport: ViewportText = None,
 ) -> Response:
     """A PNG (a JPEG where Accept prefers it) of one frame, with the window of the header unless one is given."""
     services: Services = request.app.state.services
@@ -178,25 +176,23 @@ def picture(
     media_type = prefers(request.headers.get("accept"), ("image/png", "image/jpeg"))
     if media_type is None:
         raise NotAcceptable("pictures come as image/png or image/jpeg")
-    # The picture follows from the stored bytes and these parameters alone.
-    etag = f'"{record.blob.sha256[:32]}-{media_type[6:]}-{frame}-{window or ""}-{width or ""}"'
+    limits, function = (None, None) if window is None else parse_window(window)
+    look = Look(
+        media_type,
+        frame,
+        limits,
+        width,
+        window_function=function,
+        viewport=None if viewport is None else Viewport.parse(viewport),
+    )
+    etag = picture_etag([record], look)
     headers = {"ETag": etag, "Vary": "Accept", "Cache-Control": "private, no-cache"}
     if not_modified(request, etag):
         access.note("read.rendered", record=record)
         return Response(status_code=304, headers=headers)
-    data = services.rendered.picture(record, Look(media_type, frame, window_of(window), width))
+    data = services.rendered.picture(record, look)
     access.note("read.rendered", record=record)
     return Response(data, headers=headers, media_type=media_type)
-
-
-def window_of(text: str | None) -> tuple[float, float] | None:
-    """Centre and width; BadRequest unless the width is positive."""
-    if text is None:
-        return None
-    centre, width = (float(part) for part in text.split(","))
-    if width <= 0:
-        raise BadRequest("window takes a centre and a width above 0", code="bad-parameter")
-    return centre, width
 
 
 @router.delete(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
 from isocenter.archive.store import Placement
+from isocenter.dicom.matching import MOST_STARS, Pattern
 from isocenter.errors import LimitExceeded, NotAcceptable
-from isocenter.records import ImageQuery
+from isocenter.records import ImageQuery, Kind
 from isocenter.web.access import Deleter, Reader, Writer
 from isocenter.web.errors import problems
 from isocenter.web.negotiation import prefers
@@ -28,6 +30,27 @@ _TEXT = rf"^[^{_NO}]*[^{_NO}\s][^{_NO}]*$"
 SubjectId = Annotated[str, Query(min_length=1, max_length=256, pattern=_TEXT, description="Whom the image is of.")]
 ImageId = Annotated[
     str, Query(min_length=1, max_length=256, pattern=_TEXT, description="Which of the subject's images.")
+]
+
+
+def _with_date(text: object) -> object:
+    """RFC 3339 only: left to itself, pydantic takes numbers as seconds since 1970."""
+    if isinstance(text, str) and "T" not in text.upper():
+        raise ValueError("a moment is written as 2026-11-20T10:00:00Z")
+    return text
+
+
+# In a search, * stands for any characters and ? for one.
+_SOUGHT = rf"^([^{_NO}*]*\*){{0,{MOST_STARS}}}[^{_NO}*]*$"
+SubjectSought = Annotated[
+    str | None, Query(max_length=256, pattern=_SOUGHT, description="Whom images are of; * and ? are wildcards.")
+]
+MomentSought = Annotated[
+    Annotated[AwareDatetime, BeforeValidator(_with_date)] | None,
+    Query(description="When it was kept: from this moment on, or before it, as 2026-11-20T10:00:00Z."),
+]
+ImageSought = Annotated[
+    str | None, Query(max_length=256, pattern=_SOUGHT, description="Which images of a subject; * and ? are wildcards.")
 ]
 StoreName = Annotated[str | None, Query(max_length=64, description="The archive; the first one without it.")]
 
@@ -91,17 +114,43 @@ async def create(
 def images(
     request: Request,
     access: Reader,
-    subject_id: SubjectId,
+    subject_id: SubjectSought = None,
+    image_id: ImageSought = None,
+    kind: Annotated[Kind | None, Query(description="dicom, nifti, jpeg, png or gif.")] = None,
+    created_from: MomentSought = None,
+    created_before: MomentSought = None,
     store: StoreName = None,
     after: Annotated[str | None, Query(max_length=200, description="The `next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Images a page.")] = 100,
 ) -> Response:
-    """The images of a subject, oldest first; an unknown subject has none."""
+    """The images of a subject, or of all that fit, oldest first; an unknown subject has none."""
     services: Services = request.app.state.services
     stores = access.stores if store is None else (access.store(store),)
-    page = services.platform.index.images(ImageQuery(stores, subject_id=subject_id, after=after, limit=limit))
+    subject, subjects = _sought(subject_id)
+    image, images_like = _sought(image_id)
+    page = services.platform.index.images(
+        ImageQuery(
+            stores,
+            subject,
+            image,
+            kind=kind,
+            after=after,
+            limit=limit,
+            subject_like=subjects,
+            image_like=images_like,
+            created_from=created_from,
+            created_before=created_before,
+        )
+    )
     access.note("search", count=max(1, len(page.items)))
     return json_response({"images": [described(record) for record in page.items], "next": page.next})
+
+
+def _sought(text: str | None) -> tuple[str | None, Pattern | None]:
+    """What was asked for, as the exact text or as a pattern."""
+    if text is None or not ("*" in text or "?" in text):
+        return text, None
+    return None, Pattern(re.sub(r"\*+", "*", text))
 
 
 @router.get(
@@ -112,8 +161,12 @@ def images(
             "description": "JSON with base64, or by Accept the bytes themselves",
             "content": {"application/octet-stream": {}, **{kind: {} for kind in EXTENSIONS}},
         },
+        206: {
+            "description": "A range of the bytes",
+            "content": {"application/octet-stream": {}, **{kind: {} for kind in EXTENSIONS}},
+        },
         304: {"description": "Not modified"},
-        **problems(406, 413),
+        **problems(406, 413, 416),
     },
 )
 def content(

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from isocenter.archive.delete import Delete
+from isocenter.archive.file_set import FileSets
 from isocenter.archive.rendered import Rendered
 from isocenter.archive.retrieve import Retrieve
 from isocenter.archive.search import Searching
+from isocenter.archive.transcoded import Transcoded
+from isocenter.dicom.elements import Limits
 from isocenter.pipeline.ingest import Ingest
 from isocenter.ports.platform import Platform
 from isocenter.web.auth import Authenticator, Policy
@@ -22,6 +25,7 @@ class WebLimits:
     parts: int
     part_header_bytes: int
     concurrent_uploads: int
+    data_set: Limits  # what metadata that is sent in may hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class Services:
     ingest: Ingest
     retrieve: Retrieve
     rendered: Rendered
+    transcoded: Transcoded
+    file_sets: FileSets
     delete: Delete
     searching: Searching
     authenticator: Authenticator

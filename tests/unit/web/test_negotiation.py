@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isocenter.web.negotiation import accepted, prefers
+from isocenter.web.negotiation import Form, accepted, choices, prefers
 
 JSON, DICOM = "application/dicom+json", "application/dicom"
 
@@ -40,3 +40,40 @@ def test_no_header_makes_it_fail(header: str) -> None:
 
 def test_a_long_header_is_read_in_part() -> None:
     assert prefers("image/x," * 100_000, (JSON,)) is None
+
+
+PARTS, SINGLE, PNG = Form("application/dicom", multipart=True), Form("application/dicom"), Form("image/png")
+
+
+@pytest.mark.parametrize(
+    ("header", "chosen"),
+    [
+        (None, [PARTS, SINGLE, PNG]), ("*/*", [PARTS, SINGLE, PNG]), ("multipart/*", [PARTS]),
+        ("multipart/related", [PARTS]), ('multipart/related; type="application/dicom"', [PARTS]),
+        ("multipart/related; type=application/*", [PARTS]), ('multipart/related; type="image/png"', []),
+        ("application/dicom", [SINGLE]), ("application/*", [SINGLE]),
+        ("image/*;q=0.5, application/dicom;q=0.4", [PNG, SINGLE]),
+        ("*/*;q=0.1, image/png", [PNG, PARTS, SINGLE]), ("*/*, image/png;q=0", [PARTS, SINGLE]),
+        ("image/*, image/png;q=0.2, application/dicom;q=0.3", [SINGLE, PNG]), ("image/*;q=0", []),
+    ],
+)  # fmt: skip
+def test_forms_come_in_the_order_they_are_liked(header: str | None, chosen: list[Form]) -> None:
+    assert [form for form, _ in choices(header, (PARTS, SINGLE, PNG))] == chosen
+
+
+def test_members_that_name_one_form_in_several_transfer_syntaxes_are_all_told() -> None:
+    header = (
+        "application/dicom; transfer-syntax=1.2; q=0.5, application/dicom; transfer-syntax=1.3, application/dicom;q=0.1"
+    )
+    assert [member.syntax for _, member in choices(header, (SINGLE,))] == ["1.3", "1.2", None]
+
+
+@pytest.mark.parametrize(
+    ("header", "named"),
+    [
+        ("*/*", None), ("image/*", None), ("multipart/related", None), ("image/png", "image/png"),
+        ('multipart/related; type="image/*"', None), ('multipart/related; type="image/png"', "image/png"),
+    ],
+)  # fmt: skip
+def test_wildcards_name_nothing(header: str, named: str | None) -> None:
+    assert accepted(header)[0].named == named

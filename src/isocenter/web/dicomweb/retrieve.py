@@ -1,255 +1,201 @@
-"""WADO-RS (PS3.18 10.4): instances, metadata, bulk data and frames."""
+"""WADO-RS of instances (PS3.18 10.4.1.1.1): files in the transfer syntax asked for, alone, in parts or as a ZIP."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator
-from itertools import chain
-from typing import Annotated, Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from fastapi import APIRouter, Path, Request, Response
-from starlette.responses import StreamingResponse
+from fastapi import APIRouter, Request, Response
 
-from isocenter.archive.retrieve import Content
-from isocenter.errors import NotAcceptable, NotFound
-from isocenter.records import ImageQuery, ImageRecord
+from isocenter.archive.transcoded import Representation
+from isocenter.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN
+from isocenter.errors import NotAcceptable, Rejected
+from isocenter.records import ImageRecord
 from isocenter.web.access import Access, Reader
 from isocenter.web.dicomweb.resources import (
     DICOM,
-    DICOM_JSON,
+    EXPLICIT,
+    INSTANCE,
+    SERIES,
+    STUDY,
     InstanceUid,
     SeriesUid,
     StudyUid,
-    address,
-    instance_of,
-    root_of,
-    store_of,
-    with_addresses,
+    left_out,
+    noted,
+    records_of,
 )
+from isocenter.web.dicomweb.zipped import ZIP, zip_response
 from isocenter.web.errors import problems
-from isocenter.web.negotiation import accepted, prefers
-from isocenter.web.sending import content_response, json_response, not_modified
+from isocenter.web.negotiation import Accepted, Form, NothingAcceptable, accept_of, choices
+from isocenter.web.sending import BodyPart, content_response, multipart_response, not_modified
 from isocenter.web.services import Services
+from isocenter.web.streaming import Streamed
 
 router = APIRouter(tags=["dicomweb"])
 
-_EXPLICIT = "1.2.840.10008.1.2.1"
-_OCTETS = "application/octet-stream"
-_INSTANCES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "PS3.10 files", "content": {"multipart/related": {}, DICOM: {}}},
+_PARTS, _SINGLE, _ZIP = Form(DICOM, multipart=True), Form(DICOM), Form(ZIP)
+_FORMS = f'multipart/related; type="{DICOM}", {DICOM}, {ZIP}'.split(", ")
+_CONTENT: dict[str, Any] = {"multipart/related": {}, DICOM: {}, ZIP: {}}
+INSTANCES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "PS3.10 files", "content": _CONTENT},
+    206: {"description": "A range, or those of the instances that can be given in this form", "content": _CONTENT},
     304: {"description": "Not modified"},
-    **problems(406),
-}
-_METADATA: dict[int | str, dict[str, Any]] = {
-    200: {"description": "DICOM JSON", "content": {DICOM_JSON: {}, "application/json": {}}},
-    304: {"description": "Not modified"},
-    **problems(406),
-}
-_BULK: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Bytes", "content": {"multipart/related": {}, _OCTETS: {}}},
-    **problems(406),
+    **problems(406, 416, 422),
 }
 
 
-@router.get("/studies/{study}", responses=_INSTANCES, response_class=Response)
+@router.get(STUDY, responses=INSTANCES, response_class=Response)
 def study(request: Request, access: Reader, study: StudyUid) -> Response:
-    """Every instance of a study."""
-    return _many(request, access, ImageQuery(study_uid=study))
+    """Every instance of a study; as `application/zip` a File-set with its DICOMDIR."""
+    return _answer(request, access, records_of(request, access, study))
 
 
-@router.get("/studies/{study}/series/{series}", responses=_INSTANCES, response_class=Response)
+@router.get(SERIES, responses=INSTANCES, response_class=Response)
 def series(request: Request, access: Reader, study: StudyUid, series: SeriesUid) -> Response:
-    """Every instance of a series."""
-    return _many(request, access, ImageQuery(study_uid=study, series_uid=series))
+    """Every instance of a series; as `application/zip` a File-set with its DICOMDIR."""
+    return _answer(request, access, records_of(request, access, study, series))
 
 
-@router.get("/studies/{study}/series/{series}/instances/{instance}", responses=_INSTANCES, response_class=Response)
-def instance(request: Request, access: Reader, study: StudyUid, series: SeriesUid, instance: InstanceUid) -> Response:
+@router.get(INSTANCE, responses=INSTANCES, response_class=Response)
+def instance(
+    request: Request,
+    access: Reader,
+    study: StudyUid,
+    series: SeriesUid,
+    instance: InstanceUid,
+) -> Response:
     """One instance: a multipart body of one part, or by Accept: application/dicom the file alone."""
+    return _answer(request, access, records_of(request, access, study, series, instance))
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """An instance and the transfer syntax it is given in; as stored where `or_stored` and it cannot be had."""
+
+    record: ImageRecord
+    syntax: str
+    or_stored: bool = False
+
+    @property
+    def stored(self) -> bool:
+        return self.syntax == self.record.transfer_syntax_uid
+
+
+def _answer(request: Request, access: Access, records: Sequence[ImageRecord]) -> Response:
     services: Services = request.app.state.services
-    record = instance_of(request, access, study, series, instance)
-    form = _form(request.headers.get("accept"))
-    _acceptable(form[1], record)
-    access.note("read", record=record)
-    content = services.retrieve.part10(record)
-    if form[0] == DICOM:
-        name = {"Content-Disposition": f'attachment; filename="{record.id}.dcm"'}
-        return content_response(request, content, _typed(record), name)
-    return _multipart(iter([(record, content)]), DICOM)
+    forms = (_PARTS, _SINGLE, _ZIP) if len(records) == 1 else (_PARTS, _ZIP)
+    for form, member in choices(accept_of(request), forms):
+        if form is _ZIP:
+            if member.syntax in (None, "*"):
+                noted(access, "read", records)
+                return zip_response(request, services, records)
+            continue
+        given = [each for each in (_given(services, record, member) for record in records) if each is not None]
+        if given:
+            noted(access, "read", [each.record for each in given])
+            if form is _SINGLE:
+                return _single(request, services, given[0])
+            return _multipart(request, services, given, len(records))
+    raise _nothing(request, services, records)
 
 
-def _many(request: Request, access: Access, query: ImageQuery) -> Response:
-    services: Services = request.app.state.services
-    records = _records(request, access, query)
-    form = _form(request.headers.get("accept"))
-    if form[0] != "multipart/related":
-        raise NotAcceptable('several instances come as multipart/related; type="application/dicom"')
-    for record in records:
-        _acceptable(form[1], record)
-    access.note("read", store=records[0].store, count=len(records))
-    return _multipart(((record, services.retrieve.part10(record)) for record in records), DICOM)
+def _given(services: Services, record: ImageRecord, member: Accepted) -> _Given | None:
+    """How a member of Accept wants an instance; None where that cannot be (PS3.18 8.7.3.5.2, 8.7.8).
+
+    A wildcard is content with what is stored. Who names the media type and no transfer syntax is told to expect
+    Explicit VR Little Endian, unless there is no way to it, as of videos. Implicit VR Little Endian counts as that:
+    every reader has to know it (PS3.5 10.1), and what was stored goes out to the byte.
+    """
+    own = record.transfer_syntax_uid or ""
+    if member.syntax in ("*", own) or (member.syntax is None and member.named is None):
+        return _Given(record, own)
+    if member.syntax is None:
+        return _Given(record, own if own == IMPLICIT_VR_LITTLE_ENDIAN else EXPLICIT, or_stored=True)
+    return _Given(record, member.syntax) if member.syntax in services.transcoded.targets(record) else None
 
 
-def _records(request: Request, access: Access, query: ImageQuery) -> list[ImageRecord]:
-    services: Services = request.app.state.services
-    store = store_of(request, access)
-    records = services.delete.matching(
-        ImageQuery(
-            (store,),
-            study_uid=query.study_uid,
-            series_uid=query.series_uid,
-            sop_instance_uids=query.sop_instance_uids,
-        )
-    )
-    if not records:
-        raise NotFound("there is no such study, series or instance")
-    return records
+def _transcoded(services: Services, given: _Given) -> Representation | None:
+    """The file in another transfer syntax; None where what is stored will do, or will have to."""
+    if given.stored:
+        return None
+    try:
+        return services.transcoded.part10(given.record, given.syntax)
+    except (NotAcceptable, Rejected):
+        if given.or_stored:
+            return None
+        raise
 
 
-def _form(header: str | None) -> tuple[str, str | None]:
-    """How instances should come, and in which transfer syntax; NotAcceptable where Accept leaves no way."""
-    for member in accepted(header):
-        syntax = member.parameters.get("transfer-syntax")
-        if member.type in ("*/*", "multipart/*"):
-            return "multipart/related", None
-        if member.type == "multipart/related" and member.parameters.get("type", DICOM) in (DICOM, "*/*"):
-            return "multipart/related", syntax
-        if member.type in (DICOM, "application/*"):
-            return DICOM, syntax
-    raise NotAcceptable('instances come as multipart/related; type="application/dicom" or as application/dicom')
+def file_response(request: Request, services: Services, record: ImageRecord, syntax: str | None) -> Response:
+    """One file alone, in a transfer syntax or the default one."""
+    wanted = {} if syntax is None else {"transfer-syntax": syntax}
+    given = _given(services, record, Accepted(DICOM, wanted, 1.0))
+    if given is None:
+        raise _not_possible(services, record)
+    return _single(request, services, given)
 
 
-def _acceptable(syntax: str | None, record: ImageRecord) -> None:
-    if syntax not in (None, "*", record.transfer_syntax_uid):
-        raise NotAcceptable(
-            "instances come in the transfer syntax they were stored in; ask for transfer-syntax=*",
-            code="no-transcoding",
-        )
+def _single(request: Request, services: Services, given: _Given) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{given.record.id}.dcm"', "Vary": "Accept"}
+    made = _transcoded(services, given)
+    if made is None:
+        return content_response(request, services.retrieve.part10(given.record), _kind(given.record), headers)
+    headers |= {"ETag": f'W/"{made.etag}"', "Cache-Control": "private, no-cache"}
+    if not_modified(request, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return Streamed(made.chunks, 200, headers, f"{DICOM}; transfer-syntax={made.transfer_syntax_uid}", size=made.size)
 
 
-def _typed(record: ImageRecord) -> str:
+def _multipart(request: Request, services: Services, given: Sequence[_Given], of: int) -> Response:
+    names = "" if all(each.stored for each in given) else ",".join(each.syntax for each in given)
+    etag = f'W/"{services.retrieve.fingerprint([each.record for each in given], names)}"'
+    status, headers = left_out(of - len(given), of)
+    headers |= {"ETag": etag, "Vary": "Accept"}
+    if not_modified(request, etag):
+        return Response(status_code=304, headers=headers)
+    parts = _stored(services, given) if not names else _made(services, given)
+    return multipart_response(parts, DICOM, status=status, headers=headers)
+
+
+def _stored(services: Services, given: Sequence[_Given]) -> list[BodyPart]:
+    """The files as they are kept; they are read one after another, each at its turn or a little before."""
+    files = services.retrieve.part10_files(each.record for each in given)
+
+    def chunks() -> Iterator[bytes]:
+        yield from next(files)[1].chunks
+
+    size = services.retrieve.part10_size
+    return [BodyPart(_kind(each.record), chunks(), size(each.record)) for each in given]
+
+
+def _made(services: Services, given: Sequence[_Given]) -> Iterator[BodyPart]:
+    for each in given:
+        # Of several, one whose pixels turn out to be undecodable comes as it is stored; its part says so.
+        made = _transcoded(services, replace(each, or_stored=each.or_stored or len(given) > 1))
+        if made is not None:
+            yield BodyPart(f"{DICOM}; transfer-syntax={made.transfer_syntax_uid}", made.chunks, made.size)
+        else:
+            content = services.retrieve.part10(each.record)
+            yield BodyPart(_kind(each.record), content.chunks, content.size)
+
+
+def _kind(record: ImageRecord) -> str:
     return f"{DICOM}; transfer-syntax={record.transfer_syntax_uid}"
 
 
-def _multipart(parts: Iterator[tuple[ImageRecord, Content]], kind: str) -> Response:
-    boundary = secrets.token_hex(16)
-
-    def body() -> Iterator[bytes]:
-        for record, content in parts:
-            head = f"--{boundary}\r\nContent-Type: {_typed(record)}\r\nContent-Length: {content.size}\r\n\r\n"
-            first = next(content.chunks, b"")
-            yield head.encode("ascii") + first
-            yield from content.chunks
-            yield b"\r\n"
-        yield f"--{boundary}--\r\n".encode("ascii")
-
-    return _streamed(body(), f'multipart/related; type="{kind}"; boundary={boundary}')
+def _nothing(request: Request, services: Services, records: Sequence[ImageRecord]) -> NothingAcceptable:
+    if len(records) > 1 and next(choices(accept_of(request), (_SINGLE,)), None) is not None:
+        return NothingAcceptable(f'several instances come as multipart/related; type="{DICOM}" or as {ZIP}', _FORMS)
+    if next(choices(accept_of(request), (_PARTS, _SINGLE, _ZIP)), None) is None:
+        return NothingAcceptable(f"instances come as {', '.join(_FORMS)}", _FORMS)
+    return _not_possible(services, records[0])
 
 
-def _streamed(body: Iterator[bytes], media_type: str) -> Response:
-    """The first piece is made before the answer begins, so that what is missing or altered is an error answer."""
-    return StreamingResponse(chain((next(body),), body), media_type=media_type)
-
-
-@router.get("/studies/{study}/metadata", responses=_METADATA, response_class=Response)
-def study_metadata(request: Request, access: Reader, study: StudyUid) -> Response:
-    """Metadata of every instance of a study (PS3.18 10.4.1.1.2)."""
-    return _metadata(request, access, ImageQuery(study_uid=study))
-
-
-@router.get("/studies/{study}/series/{series}/metadata", responses=_METADATA, response_class=Response)
-def series_metadata(request: Request, access: Reader, study: StudyUid, series: SeriesUid) -> Response:
-    """Metadata of every instance of a series."""
-    return _metadata(request, access, ImageQuery(study_uid=study, series_uid=series))
-
-
-@router.get(
-    "/studies/{study}/series/{series}/instances/{instance}/metadata",
-    responses=_METADATA,
-    response_class=Response,
-)
-def instance_metadata(
-    request: Request, access: Reader, study: StudyUid, series: SeriesUid, instance: InstanceUid
-) -> Response:
-    """Metadata of one instance; bulk data by reference."""
-    query = ImageQuery(study_uid=study, series_uid=series, sop_instance_uids=(instance,))
-    return _metadata(request, access, query)
-
-
-def _metadata(request: Request, access: Access, query: ImageQuery) -> Response:
-    services: Services = request.app.state.services
-    chosen = prefers(request.headers.get("accept"), (DICOM_JSON, "application/json"))
-    if chosen is None:
-        raise NotAcceptable(f"metadata comes as {DICOM_JSON} or application/json")
-    records = _records(request, access, query)
-    access.note("read.metadata", store=records[0].store, count=len(records))
-    root = root_of(request)
-    etag = f'"{services.retrieve.fingerprint(records)}"'
-    if not_modified(request, etag):
-        return Response(status_code=304, headers={"ETag": etag})
-    found = services.retrieve.metadata_of(records)
-    body = [with_addresses(found[r.id].model, address(root, r)) for r in records if r.id in found]
-    return json_response(body, media_type=chosen, headers={"ETag": etag})
-
-
-@router.get(
-    "/studies/{study}/series/{series}/instances/{instance}/bulkdata/{path:path}",
-    responses=_BULK,
-    response_class=Response,
-)
-def bulk_data(
-    request: Request,
-    access: Reader,
-    study: StudyUid,
-    series: SeriesUid,
-    instance: InstanceUid,
-    path: Annotated[str, Path(max_length=400, description="As a BulkDataURI of the metadata names it.")],
-) -> Response:
-    """One bulk value, its bytes as stored; encapsulated pixel data as a part for each frame."""
-    services: Services = request.app.state.services
-    record = instance_of(request, access, study, series, instance)
-    access.note("read.bulkdata", record=record)
-    pieces = services.retrieve.bulk(record, path)
-    return _pieces(request, pieces, _OCTETS)
-
-
-@router.get(
-    "/studies/{study}/series/{series}/instances/{instance}/frames/{frames}",
-    responses=_BULK,
-    response_class=Response,
-)
-def frames(
-    request: Request,
-    access: Reader,
-    study: StudyUid,
-    series: SeriesUid,
-    instance: InstanceUid,
-    frames: Annotated[str, Path(pattern=r"^[0-9]{1,9}(,[0-9]{1,9}){0,999}$", description="Numbers from 1, by comma.")],
-) -> Response:
-    """Frames as stored: native little endian pixels, or one codestream each."""
-    services: Services = request.app.state.services
-    record = instance_of(request, access, study, series, instance)
-    access.note("read.frames", record=record)
-    pieces = services.retrieve.frames(record, [int(number) for number in frames.split(",")])
-    return _pieces(request, pieces, f"{_OCTETS}; transfer-syntax={record.transfer_syntax_uid}")
-
-
-def _pieces(request: Request, pieces: Iterator[bytes], kind: str) -> Response:
-    chosen = prefers(request.headers.get("accept"), ("multipart/related", _OCTETS))
-    if chosen is None:
-        raise NotAcceptable(f"bulk data comes as multipart/related or {_OCTETS}")
-    if chosen == _OCTETS:
-        first = next(pieces)
-        if next(pieces, None) is not None:
-            raise NotAcceptable("several frames come as multipart/related")
-        return Response(first, media_type=_OCTETS)
-    boundary = secrets.token_hex(16)
-
-    def body() -> Iterator[bytes]:
-        for piece in pieces:
-            yield f"--{boundary}\r\nContent-Type: {kind}\r\nContent-Length: {len(piece)}\r\n\r\n".encode("ascii")
-            yield piece
-            yield b"\r\n"
-        yield f"--{boundary}--\r\n".encode("ascii")
-
-    return _streamed(body(), f'multipart/related; type="{_OCTETS}"; boundary={boundary}')
+def _not_possible(services: Services, record: ImageRecord) -> NothingAcceptable:
+    return NothingAcceptable(
+        "no instance can be given in that transfer syntax; `available` lists those of the first",
+        services.transcoded.targets(record),
+        code="transfer-syntax-not-possible",
+    )

@@ -10,16 +10,17 @@ from fastapi import APIRouter, Request, Response
 
 from isocenter.archive.store import Placement
 from isocenter.errors import BadRequest, NotAcceptable, NotAnImage, Unavailable, UnsupportedMediaType
-from isocenter.pipeline.ingest import Batch
+from isocenter.pipeline.ingest import Batch, Intake
 from isocenter.records import Receipt
 from isocenter.web.access import Access, Writer
-from isocenter.web.dicomweb.resources import DICOM, DICOM_JSON, StudyUid, address, root_of, store_of
+from isocenter.web.dicomweb.composed import ComposedParts
+from isocenter.web.dicomweb.resources import DICOM, DICOM_JSON, DICOM_XML, StudyUid, address, root_of, store_of
 from isocenter.web.errors import answer_error, problems
 from isocenter.web.multipart import Headers, MultipartReader, Part, boundary_of, media_type
 from isocenter.web.negotiation import prefers
 from isocenter.web.receiving import counted, finished
 from isocenter.web.sending import json_response
-from isocenter.web.services import Services
+from isocenter.web.services import Services, WebLimits
 from isocenter.web.upload import Gate, pump
 
 router = APIRouter(tags=["dicomweb"])
@@ -44,7 +45,11 @@ _TYPE = re.compile(r"application/dicom(;|\s|$)")
 
 @router.post("/studies", responses=_ANSWERS, response_class=Response, openapi_extra=_BODY)
 async def store(request: Request, access: Writer) -> Response:
-    """Keep DICOM instances: multipart/related; type="application/dicom", or a single application/dicom body."""
+    """Keep DICOM instances: multipart/related; type="application/dicom", or a single application/dicom body.
+
+    With type="application/dicom+json" or "application/dicom+xml" the parts are metadata, and bulk data under the
+    Content-Location that its BulkDataURI names.
+    """
     return await _store(request, access, None)
 
 
@@ -68,6 +73,7 @@ async def _store(request: Request, access: Access, study: str | None) -> Respons
             last = await pump(request, services, reader.feed)
             receipts = await anyio.to_thread.run_sync(finished, reader.feed, last, reader.finish, batch)
         except BaseException:
+            reader.abandon()
             batch.abandon()
             raise
     counted(request, receipts)
@@ -85,9 +91,13 @@ class _Parts:
         self._placement = placement
         self._count = 0
 
-    def begin(self, headers: Headers) -> Part:
+    def next(self) -> Intake:
+        """The intake of the next instance, whichever part it comes from."""
         self._count += 1
-        intake = self._batch.begin(f"part {self._count}", self._placement)
+        return self._batch.begin(f"part {self._count}", self._placement)
+
+    def begin(self, headers: Headers) -> Part:
+        intake = self.next()
         stated = headers.get("content-type", "").strip().lower()
         if stated and not _TYPE.match(stated) and stated != "application/octet-stream":
             intake.fail(NotAnImage(f"part {self._count} is not application/dicom", code="not-dicom"))
@@ -104,17 +114,43 @@ class _Single:
     def finish(self) -> None:
         self._intake.finish()
 
+    def abandon(self) -> None:
+        pass  # the batch does
 
-def _reader(request: Request, services: Services, parts: _Parts) -> MultipartReader | _Single:
+
+class _Multipart:
+    """A body of parts, each an instance, or metadata and bulk data that instances are made of."""
+
+    def __init__(self, boundary: bytes, kind: str, parts: _Parts, limits: WebLimits) -> None:
+        self._composed = None if kind == DICOM else ComposedParts(kind, parts.next, limits.data_set)
+        self._reader = MultipartReader(
+            boundary,
+            parts.begin if self._composed is None else self._composed.part,
+            most_parts=limits.parts,
+            most_header_bytes=limits.part_header_bytes,
+        )
+        self.feed = self._reader.feed
+
+    def finish(self) -> None:
+        self._reader.finish()
+        if self._composed is not None:
+            self._composed.finish()
+
+    def abandon(self) -> None:
+        if self._composed is not None:
+            self._composed.close()
+
+
+def _reader(request: Request, services: Services, parts: _Parts) -> _Multipart | _Single:
     stated = request.headers.get("content-type")
     kind, parameters = media_type(stated)
     if kind == DICOM:
         return _Single(parts)
     boundary = boundary_of(stated, "multipart/related")
-    if parameters.get("type", DICOM).lower() != DICOM:
-        raise UnsupportedMediaType(f'multipart/related must have type="{DICOM}"')
-    limits = services.limits
-    return MultipartReader(boundary, parts.begin, most_parts=limits.parts, most_header_bytes=limits.part_header_bytes)
+    inside = parameters.get("type", DICOM).lower()
+    if inside not in (DICOM, DICOM_JSON, DICOM_XML):
+        raise UnsupportedMediaType(f"multipart/related must have type={DICOM}, {DICOM_JSON} or {DICOM_XML}")
+    return _Multipart(boundary, inside, parts, services.limits)
 
 
 def _answer(request: Request, receipts: list[Receipt]) -> Response:
