@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, Text, bindparam, delete, literal_column, select, update
 
 from isocenter.adapters.sql.commit import Committing
 from isocenter.adapters.sql.cursor import cursor, position
 from isocenter.adapters.sql.database import Database
 from isocenter.adapters.sql.head import Head, HeadLock
 from isocenter.adapters.sql.levels import follow, forget_empty_levels
-from isocenter.adapters.sql.rows import CHUNK, chunks, image_record, parts, same_identity
+from isocenter.adapters.sql.rows import CHUNK, chunks, image_record, parts, raw_record, same_identity
 from isocenter.adapters.sql.tables import details, images
 from isocenter.adapters.sql.text import clean
 from isocenter.errors import Conflict
@@ -40,31 +40,59 @@ class SqlIndex:
         self._database = database
         self._lock = HeadLock(database, audit_key)
         self._commit = Committing(database, self._lock)
+        # What nearly every retrieve asks for: SQLAlchemy would take several times as long as the database.
+        current = (images.c.state == literal_column("'current'", Text()), images.c.sop_instance_uid.is_not(None))
+        one = (images.c.sop_instance_uid == bindparam("sop_instance_uid"), images.c.store == bindparam("store"))
+        self._instance = database.compiled(select(images).where(*one, *current))
+        self._get = database.compiled(select(images).where(images.c.id == bindparam("id")))
+        beside = select(details.c.metadata, details.c.frames).join_from(images, details)
+        self._details = database.compiled(beside.where(images.c.id == bindparam("id")))
 
     def commit(self, new: Sequence[tuple[NewImage, AuditEntry]], *, keep_versions: bool = False) -> Sequence[Committed]:
         return self._commit(new, keep_versions)
 
     def get(self, id: str) -> ImageRecord | None:
-        with self._database.reading() as connection:
-            row = connection.execute(select(images).where(images.c.id == clean(id))).one_or_none()
-        return None if row is None else image_record(row)
+        row = self._fetched(self._get, (clean(id),))
+        return None if row is None else raw_record(row)
 
     def images(self, query: ImageQuery) -> Page[ImageRecord]:
         after = 0 if query.after is None else position("images", query.after)
         if query.limit < 1:
             return Page(())
+        if (one := _one_instance(query)) is not None:
+            return self._one(query, *one)
         rows: list[Row[Any]] = []
         with self._database.reading() as connection:
             # Each part gives its first rows, so that the first rows of all parts are the first rows of all.
             for part in parts(query, sqlite=self._database.is_sqlite):
                 chosen = part.where(images.c.position > after).order_by(images.c.position)
-                rows += connection.execute(chosen.limit(query.limit + 1))
+                rows += connection.execute(chosen.limit(query.limit + 1)).all()
         rows.sort(key=lambda row: int(row.position))
         page = rows[: query.limit]
         following = cursor("images", page[-1].position) if len(rows) > query.limit else None
-        return Page(tuple(image_record(row) for row in page), following)
+        return Page(tuple(map(raw_record, page)), following)
+
+    def _one(self, query: ImageQuery, uid: str, store: str) -> Page[ImageRecord]:
+        row = self._fetched(self._instance, (uid, store))
+        if row is None:
+            return Page(())
+        record = raw_record(row)
+        study, series = query.study_uid, query.series_uid
+        fits = study in (None, record.study_uid) and series in (None, record.series_uid)
+        return Page((record,) if fits else ())
+
+    def _fetched(self, statement: str, values: Sequence[str]) -> Any:
+        with self._database.reading() as connection:
+            cursor = self._database.cursor(connection)
+            cursor.execute(statement, values)
+            row = cursor.fetchone()
+            cursor.close()
+        return row
 
     def details(self, ids: Sequence[str]) -> Mapping[str, Details]:
+        if len(ids) == 1:
+            row = self._fetched(self._details, (clean(ids[0]),))
+            return {} if row is None else {ids[0]: Details(*row)}
         chosen = select(images.c.id, details.c.metadata, details.c.frames).join_from(images, details)
         found: dict[str, Details] = {}
         with self._database.reading() as connection:
@@ -109,6 +137,17 @@ class SqlIndex:
                 return
             yield from (row.blob_key for row in rows)
             after = rows[-1].position
+
+
+def _one_instance(query: ImageQuery) -> tuple[str, str] | None:
+    """UID and store where a query names one current instance by them; study and series may be named besides."""
+    uids, stores = query.sop_instance_uids, query.stores
+    if uids is None or stores is None or len(uids) != 1 or len(stores) != 1:
+        return None
+    plain = ImageQuery(
+        stores, study_uid=query.study_uid, series_uid=query.series_uid, sop_instance_uids=uids, limit=query.limit
+    )
+    return (clean(uids[0]), clean(stores[0])) if query == plain else None
 
 
 def _in_states(connection: Connection, ids: Sequence[str], states: Sequence[State]) -> list[ImageRecord]:

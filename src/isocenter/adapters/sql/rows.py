@@ -7,9 +7,9 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, Text, and_, literal_column, select
+from sqlalchemy import Boolean, ColumnElement, Row, Select, Text, and_, literal_column, select, type_coerce
 
-from isocenter.adapters.sql.tables import images, to_micros
+from isocenter.adapters.sql.tables import Moment, Number, from_micros, images, to_micros
 from isocenter.adapters.sql.text import clean, indexed
 from isocenter.dicom.matching import Pattern
 from isocenter.records import BlobRef, ImageQuery, ImageRecord, Kind, State
@@ -29,6 +29,13 @@ def fits(column: ColumnElement[str], pattern: Pattern, *, sqlite: bool) -> Colum
 CHUNK = 1000
 
 COLUMNS = [column.name for column in images.columns]
+# The same as the drivers give them, without the price of a conversion for each value; `raw_record` reads them.
+RAW = [
+    type_coerce(column, Number).label(column.name) if isinstance(column.type, Moment | Boolean) else column
+    for column in images.columns
+]
+_KINDS = {kind.value: kind for kind in Kind}
+_STATES = {state.value: state for state in State}
 
 
 def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
@@ -80,6 +87,19 @@ def image_row(position: int, record: ImageRecord) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def raw_record(row: Sequence[Any]) -> ImageRecord:
+    """The record of a row of `COLUMNS` or `RAW`, as the drivers give it."""
+    (
+        _, id, store, kind, media_type, subject, image, key, size, sha256, created, state, changed, study,
+        series, instance, sop_class, syntax, frames, body, part10, preamble,
+    ) = row  # fmt: skip
+    return ImageRecord(
+        id, store, _KINDS[kind], media_type, subject, image, BlobRef(key, size, sha256), from_micros(created),
+        _STATES[state], None if changed is None else from_micros(changed), study, series, instance, sop_class, syntax,
+        frames, body, bool(part10), bool(preamble),
+    )  # fmt: skip
+
+
 def image_record(row: Row[Any]) -> ImageRecord:
     """The record of a row of `select(images)`."""
     (
@@ -114,10 +134,10 @@ def parts(query: ImageQuery, *, sqlite: bool) -> Iterator[Select[Any]]:
     exact = _conditions(query, sqlite=sqlite)
     for states in _state_conditions(query.states):
         if query.sop_instance_uids is None:
-            yield select(images).where(states, *exact)
+            yield select(*RAW).where(states, *exact)
         else:
             for uids in chunks(clean(uid) for uid in query.sop_instance_uids):
-                yield select(images).where(states, *exact, images.c.sop_instance_uid.in_(uids))
+                yield select(*RAW).where(states, *exact, images.c.sop_instance_uid.in_(uids))
 
 
 def _state_conditions(states: Sequence[State]) -> Iterator[ColumnElement[bool]]:
