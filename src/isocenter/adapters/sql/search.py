@@ -32,6 +32,7 @@ from isocenter.adapters.sql.cursor import cursor, position
 from isocenter.adapters.sql.database import Database
 from isocenter.adapters.sql.reindex import reindex
 from isocenter.adapters.sql.rows import CHUNK, chunks
+from isocenter.adapters.sql.search_statements import SearchStatements
 from isocenter.adapters.sql.tables import (
     details,
     head,
@@ -54,8 +55,6 @@ _IS_CURRENT = literal_column("'current'", Text())
 _CURRENT = and_(images.c.state == _IS_CURRENT, images.c.sop_instance_uid.is_not(None))
 _MODALITIES, _SOP_CLASSES, _SOP_CLASS = 0x00080061, 0x00080062, 0x00080016
 
-# Every change to what is found appends an event or takes a position.
-_VERSION = select(head.c.event, head.c.position)
 _MOST_TOTALS = 256
 _Totals = dict[Search, tuple[tuple[int, ...], int]]
 
@@ -67,10 +66,11 @@ class SqlSearchIndex:
         self._database = database
         self._conditions = Conditions(sqlite=database.is_sqlite)
         self._totals: _Totals = {}
+        self._statements = SearchStatements(database)
 
     def search(self, search: Search) -> Found:
         with self._database.reading() as connection:
-            return _Searching(connection, self._conditions, self._totals, search).found()
+            return _Searching(connection, self._conditions, self._totals, self._statements, search).found()
 
     def names(self) -> frozenset[str]:
         with self._database.reading() as connection:
@@ -95,10 +95,18 @@ class SqlSearchIndex:
 class _Searching:
     """One search within one snapshot."""
 
-    def __init__(self, connection: Connection, conditions: Conditions, totals: _Totals, search: Search) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        conditions: Conditions,
+        totals: _Totals,
+        statements: SearchStatements,
+        search: Search,
+    ) -> None:
         self._connection = connection
         self._conditions = conditions
         self._totals = totals
+        self._statements = statements
         self._search = search
         self._table = _TABLES[search.level]
         self._scanned = search.scanned
@@ -267,13 +275,13 @@ class _Searching:
             return search.offset + shown
         asked = replace(search, order=(), offset=0, after=None, limit=0)
         known = self._totals.get(asked)
-        version = tuple(self._connection.execute(_VERSION).one())
+        version = self._statements.version(self._connection)
         if known is not None and known[0] == version:
             return known[1]
         counted = select(func.count()).select_from(table).where(*self._where)
         if table is images and search.sop_instance_uids is None and all(k.level != "instance" for k in search.keys):
             # What series hold is counted as it changes, so that a million rows need not be.
-            above = _Searching(self._connection, self._conditions, self._totals, _of_series(search))
+            above = _Searching(self._connection, self._conditions, self._totals, self._statements, _of_series(search))
             counted = select(func.coalesce(func.sum(series.c.instances), 0)).where(*above._where)
         total = int(self._connection.execute(counted).scalar_one())
         if len(self._totals) >= _MOST_TOTALS:
@@ -335,10 +343,7 @@ class _Searching:
         """The modality of each series with a current image, by study."""
         held: dict[str, list[str | None]] = {}
         for uids in chunks(study_uids):
-            chosen = select(series.c.study_uid, series.c.modality).where(
-                series.c.study_uid.in_(uids), series.c.store == clean(self._search.store), series.c.instances > 0
-            )
-            for study_uid, kind in self._connection.execute(chosen):
+            for study_uid, kind in self._statements.held(self._connection, uids, clean(self._search.store)):
                 held.setdefault(study_uid, []).append(kind)
         return held
 
