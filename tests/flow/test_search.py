@@ -255,3 +255,15 @@ def test_attributes_that_the_settings_name_are_searched_by_after_reindexing(tmp_
         assert asked(server, "instances", KVP="80").status == 400
     with running(home, **settings) as server:
         assert asked(server, "instances", KVP="80").status == 503
+
+
+def test_results_come_as_xml_too(server: Server, seed: int, three: list[str]) -> None:
+    path = f"/dicomweb/studies?PatientID=P{seed}-*"
+    answer = server.request("GET", path, headers={"Accept": 'multipart/related; type="application/dicom+xml"'})
+    assert answer.headers["content-type"].startswith('multipart/related; type="application/dicom+xml"')
+    assert answer.headers["x-total-count"] == "3"
+    assert answer.body.count(b"<NativeDicomModel") == 3
+    assert "<FamilyName>M\u00fcller</FamilyName>".encode() in answer.body
+    assert len(json.loads(server.request("GET", f"{path}&accept=application/json").body)) == 3
+    refused = server.request("GET", path, headers={"Accept": "text/html"})
+    assert refused.status == 406

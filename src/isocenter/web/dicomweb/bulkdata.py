@@ -30,7 +30,7 @@ from isocenter.web.dicomweb.resources import (
 )
 from isocenter.web.errors import problems
 from isocenter.web.negotiation import Form, NothingAcceptable, accept_of, choices
-from isocenter.web.sending import BodyPart, content_response, multipart_response, not_modified
+from isocenter.web.sending import BodyPart, content_response, multipart_response, not_modified, requested_range
 from isocenter.web.services import Services
 
 router = APIRouter(tags=["dicomweb"])
@@ -66,11 +66,21 @@ def bulk_value(
     headers = {"Vary": "Accept"}
     if form is _SINGLE:
         return content_response(request, content, OCTET_STREAM, headers)
-    part = BodyPart(OCTET_STREAM, content.chunks, content.size, {"Content-Location": str(request.url.path)})
+    told = {"Content-Location": str(request.url.path)}
     headers["ETag"] = f'W/"{content.etag}"'
     if not_modified(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    return multipart_response((part,), OCTET_STREAM, headers=headers)
+    wanted = None if content.span is None else requested_range(request, headers["ETag"], content.size)
+    if content.span is None or wanted is None:
+        part = BodyPart(OCTET_STREAM, content.chunks, content.size, told)
+        return multipart_response([part], OCTET_STREAM, headers=headers)
+    start, stop = wanted
+    if start >= stop:
+        return content_response(request, content, OCTET_STREAM, headers)  # 416
+    # As in multipart/byteranges the part says which range it is (RFC 9110 14.6), and not the whole answer.
+    told["Content-Range"] = f"bytes {start}-{stop - 1}/{content.size}"
+    part = BodyPart(OCTET_STREAM, content.span(start, stop), stop - start, told)
+    return multipart_response([part], OCTET_STREAM, status=206, headers=headers)
 
 
 @router.get(f"{STUDY}/bulkdata", responses=_BULK, response_class=Response)

@@ -14,27 +14,37 @@ from isocenter.dicom.attributes import INSTANCE, LEVELS, SERIES, STUDY, level_of
 from isocenter.dicom.dictionary import keyword_of
 from isocenter.dicom.matching import Tags
 from isocenter.dicom.tag_path import parse
-from isocenter.errors import BadRequest, NotAcceptable
+from isocenter.dicom.xml_write import to_xml
+from isocenter.errors import BadRequest
 from isocenter.records import Found, LevelRecord
 from isocenter.web.access import Access, Reader
-from isocenter.web.dicomweb.resources import DICOM_JSON, SeriesUid, StudyUid, root_of, store_of, with_addresses
+from isocenter.web.dicomweb.resources import (
+    DICOM_JSON,
+    DICOM_XML,
+    SeriesUid,
+    StudyUid,
+    root_of,
+    store_of,
+    with_addresses,
+)
 from isocenter.web.errors import problems
-from isocenter.web.negotiation import prefers
-from isocenter.web.sending import json_response
+from isocenter.web.negotiation import Form, NothingAcceptable, accept_of, choices
+from isocenter.web.sending import BodyPart, json_response, multipart_response
 from isocenter.web.services import Services
 
 router = APIRouter(tags=["dicomweb"])
 
 MOST = 5000
+_FORMS = (Form(DICOM_JSON), Form("application/json"), Form(DICOM_XML, multipart=True))
 _FOUND: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "DICOM JSON, a list; X-Total-Count tells how many there are in all",
-        "content": {DICOM_JSON: {}, "application/json": {}},
+        "content": {DICOM_JSON: {}, "application/json": {}, "multipart/related": {}},
     },
     **problems(406),
 }
 # Matching keys may be any attributes; these parameters are none.
-_OTHERS = frozenset(("limit", "offset", "after", "fuzzymatching", "includefield", "orderby"))
+_OTHERS = frozenset(("accept", "limit", "offset", "after", "fuzzymatching", "includefield", "orderby"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +181,10 @@ class _Search:
 
     def answer(self) -> Response:
         request, form = self._request, self._form
-        media_type = prefers(request.headers.get("accept"), (DICOM_JSON, "application/json"))
-        if media_type is None:
-            raise NotAcceptable(f"search results come as {DICOM_JSON}")
+        chosen, _ = next(choices(accept_of(request), _FORMS), (None, None))
+        if chosen is None:
+            there = [DICOM_JSON, f'multipart/related; type="{DICOM_XML}"']
+            raise NothingAcceptable(f"search results come as {' or '.join(there)}", there)
         store = store_of(request, self._access)
         found = self._services.searching.search(
             Asked(
@@ -192,7 +203,12 @@ class _Search:
         )
         self._access.note("search", store=store, count=max(1, len(found.items)))
         body = [dict(sorted(model.items())) for model in self._models(found)]
-        return json_response(body, media_type=media_type, headers=self._headers(found))
+        headers = {"Vary": "Accept", **self._headers(found)}
+        if chosen.multipart:
+            documents = (to_xml(model) for model in body)
+            parts = (BodyPart(DICOM_XML, (document,), len(document)) for document in documents)
+            return multipart_response(parts, DICOM_XML, headers=headers)
+        return json_response(body, media_type=chosen.type, headers=headers)
 
     def _models(self, found: Found) -> list[dict[str, Any]]:
         if self._level != "instance":

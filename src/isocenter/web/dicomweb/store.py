@@ -161,7 +161,7 @@ def _answer(request: Request, receipts: list[Receipt]) -> Response:
             if isinstance(receipt.error, Unavailable):
                 return answer_error(request, receipt.error)
     root = root_of(request)
-    body: dict[str, Any] = {}
+    body: dict[str, Any] = {"00081190": {"vr": "UR"}}  # type 2: empty where there is no one study
     done = [_referenced(receipt, root) for receipt in receipts if receipt.accepted]
     if done:
         body["00081199"] = {"vr": "SQ", "Value": done}
