@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import http.client
+import json
 import multiprocessing
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from bench import corpus
+from bench.client import Address, Answer, Client, WrongAnswer
+from bench.corpus import Corpus, Identity, MultiFrame, Template
+from bench.measure import NO_GOAL, Figures, Goal, Meter
 from bench.servers import Server
 
+SECTION = "Store"
+LARGE = "stow-large"
+FRAMES = 1200  # of the multi-frame for which there is a goal
 _BOUNDARY = "bench"
 _HEAD = f"--{_BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode()
 _TAIL = f"\r\n--{_BOUNDARY}--\r\n".encode()
@@ -20,83 +25,96 @@ _HEADERS = {
 }
 
 
-@dataclass
-class Figures:
-    """One measurement; CPU is the server's, user and system, for each instance."""
+@dataclass(frozen=True)
+class Plan:
+    """Instances to store: how many a request, from how many clients at once."""
 
-    server: str
-    work: str
-    clients: int
-    instances: int
-    cpu_ms: float
-    per_second: float
-    megabytes_per_second: float
-    peak_growth_mb: float
-
-
-def store_many(server: Server, work: str, run: int, count: int, *, clients: int, per_request: int = 1) -> Figures:
-    template = corpus.tiny() if work == "tiny" else corpus.ct()
-    before, memory = server.cpu_seconds(), server.memory("VmHWM")
-    share = count // clients
-    jobs = [(server.port, server.root, template, run, n * share, share, per_request) for n in range(clients)]
-    started = time.perf_counter()
-    if clients == 1:
-        _client(*jobs[0])
-    else:
-        context = multiprocessing.get_context("fork")
-        processes = [context.Process(target=_client, args=job) for job in jobs]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join()
-        if any(process.exitcode for process in processes):
-            raise RuntimeError(f"{server.name} refused instances")
-    seconds = time.perf_counter() - started
-    done = share * clients
-    return Figures(
-        server.name, work, clients, done,
-        cpu_ms=1000 * (server.cpu_seconds() - before) / done,
-        per_second=done / seconds,
-        megabytes_per_second=done * len(template.data) / seconds / 1e6,
-        peak_growth_mb=(server.memory("VmHWM") - memory) / 1e6,
-    )  # fmt: skip
+    name: str
+    title: str
+    template: Template
+    identities: Sequence[Identity]
+    clients: int = 1
+    per_request: int = 1
+    goal: Goal = NO_GOAL
 
 
-def _client(port: int, root: str, template: corpus.Template, run: int, first: int, count: int, per: int) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    for start in range(first, first + count, per):
-        parts = [template.instance(run, start // 100, n) for n in range(start, min(start + per, first + count))]
-        body = _HEAD + (b"\r\n" + _HEAD).join(parts) + _TAIL
-        connection.request("POST", f"{root}/studies", body, _HEADERS)
-        answer = connection.getresponse()
-        text = answer.read()
-        if answer.status != 200:
-            raise RuntimeError(f"{answer.status}: {text[:300]!r}")
+def plans(corpus: Corpus, run: int, count: int) -> list[Plan]:
+    """What a fresh server is sent; a run of a hundred numbers is used up."""
+    ct = Goal(cpu_ms=2.0)
+    found = [
+        Plan(
+            f"stow-ct-{clients}", f"one 0.5 MB CT a request, {clients} client{'s' * (clients > 1)}", corpus.ct,
+            identities(run + clients, count), clients, goal=ct,
+        )
+        for clients in (1, 4, 16)
+    ]  # fmt: skip
+    tiny = identities(run + 50, count)
+    goal = Goal(cpu_ms=0.8)
+    return [*found, Plan("stow-tiny", "tiny instances, 10 a request, 1 client", corpus.tiny, tiny, 1, 10, goal)]
 
 
-def store_large(server: Server, run: int) -> Figures:
-    """One 629 MB multi-frame, sent as it is made."""
-    what = corpus.multi_frame(run)
-    length = len(_HEAD) + what.size + len(_TAIL)
-    before, memory = server.cpu_seconds(), server.memory("VmHWM")
-    started = time.perf_counter()
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
+def identities(run: int, count: int) -> list[Identity]:
+    """Instances in studies of a hundred."""
+    return [Identity(run, n // 100, n // 100, n) for n in range(count)]
+
+
+def store(server: Server, plan: Plan, turn: int) -> Figures:
+    """Send a plan and measure; CPU for each instance."""
+    meter, count = Meter(server), len(plan.identities)
+    with meter.running():
+        send(server, plan)
+    blank = Figures(SECTION, plan.name, plan.title, plan.goal, server.name, turn)
+    return meter.figures(blank, count, count * plan.template.size)
+
+
+def send(server: Server, plan: Plan) -> None:
+    """Store by as many clients as the plan says, each a process."""
+    shares = [share for n in range(plan.clients) if (share := plan.identities[n :: plan.clients])]
+    if len(shares) == 1:
+        _client(server.address, plan, shares[0])
+        return
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_client, args=(server.address, plan, share)) for share in shares]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if any(process.exitcode for process in processes):
+        raise WrongAnswer(f"{server.name} refused instances")
+
+
+def _client(address: Address, plan: Plan, share: Sequence[Identity]) -> None:
+    client = Client(address)
+    for start in range(0, len(share), plan.per_request):
+        sent = share[start : start + plan.per_request]
+        body = _HEAD + (b"\r\n" + _HEAD).join(map(plan.template.instance, sent)) + _TAIL
+        _accepted(client.post("/studies", body, _HEADERS), len(sent))
+    client.close()
+
+
+def store_large(server: Server, what: MultiFrame, identity: Identity, turn: int) -> Figures:
+    """One large multi-frame, sent as it is made."""
 
     def body() -> Iterator[bytes]:
         yield _HEAD
-        yield from what.chunks()
+        yield from what.chunks(identity)
         yield _TAIL
 
-    connection.request("POST", f"{server.root}/studies", body(), {**_HEADERS, "Content-Length": str(length)})
-    answer = connection.getresponse()
-    text = answer.read()
-    seconds = time.perf_counter() - started
+    length = len(_HEAD) + what.size + len(_TAIL)
+    client, meter = Client(server.address), Meter(server)
+    with meter.running():
+        answer = client.post("/studies", body(), {**_HEADERS, "Content-Length": str(length)})
+    client.close()
+    _accepted(answer, 1)
+    title = f"one enhanced multi-frame of {what.size / 1e6:.0f} MB, {what.frames:,} frames"
+    goal = Goal(cpu_ms=1500, growth_mb=64) if what.frames == FRAMES else NO_GOAL
+    return meter.figures(Figures(SECTION, LARGE, title, goal, server.name, turn), 1, what.size)
+
+
+def _accepted(answer: Answer, count: int) -> None:
+    """Every instance must be in the Referenced SOP Sequence."""
     if answer.status != 200:
-        raise RuntimeError(f"{answer.status}: {text[:300]!r}")
-    return Figures(
-        server.name, "large", 1, 1,
-        cpu_ms=1000 * (server.cpu_seconds() - before),
-        per_second=1 / seconds,
-        megabytes_per_second=what.size / seconds / 1e6,
-        peak_growth_mb=(server.memory("VmHWM") - memory) / 1e6,
-    )  # fmt: skip
+        raise WrongAnswer(f"{answer.status}: {answer.body[:300]!r}")
+    told: dict[str, Any] = json.loads(answer.body)
+    if len(told.get("00081199", {}).get("Value", [])) != count:
+        raise WrongAnswer(f"not all of {count} instances were stored: {answer.body[:300]!r}")
