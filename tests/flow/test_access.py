@@ -67,6 +67,8 @@ def address(world: Any, template: str, *, store: str = "raw", real: bool = True)
         "path": "7FE00010",
     }
     path = template.format(**values)
+    if template.endswith("/wado"):
+        path += "?requestType=WADO&studyUID={study}&seriesUID={series}&objectUID={instance}".format(**values)
     if template.startswith("/images"):
         path += "?" + (access_world.query_of(image) if real else "subject_id=none&image_id=none")
         if template != "/images" or store != "raw":

@@ -66,7 +66,7 @@ class Door:
         if address is not None:
             self.kept += 1
             back = self.server.request(
-                "GET", address, headers={"Accept": "application/dicom, application/octet-stream"}
+                "GET", address, headers={"Accept": "application/dicom; transfer-syntax=*, application/octet-stream"}
             )
             if back.status != 200 or not self.same(back, file):
                 self.faults.append(f"{file.name}: {back.status}, not the bytes that went in")

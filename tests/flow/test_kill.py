@@ -54,7 +54,7 @@ def check(server: Server, instances: Mapping[int, bytes], acknowledged: set[int]
     wrong = []
     for number, data in instances.items():
         listed = server.request("GET", f"/dicomweb/instances?SOPInstanceUID={uid(number, 'CT', 1)}").json()
-        back = server.request("GET", address(number), headers={"Accept": "application/dicom"})
+        back = server.request("GET", address(number), headers={"Accept": "application/dicom; transfer-syntax=*"})
         if len(listed) > 1:
             wrong.append(f"{number} is there {len(listed)} times")
         if (back.status == 200) != bool(listed):

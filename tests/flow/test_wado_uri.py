@@ -54,6 +54,7 @@ def test_frames_and_files_come_by_their_names(server: Server, seed: int) -> None
     assert np.array_equal(imagecodecs.png_decode(second.body), pixels[1])
     assert wado(server, seed, "US", frameNumber=4).status == 404
     assert wado(server, seed, "US", contentType="application/dicom").body == data
+    assert wado(server, seed, "US", contentType="application/dicom", transferSyntax="*").body == data
     made = wado(server, seed, "US", contentType="application/dicom", transferSyntax="1.2.840.10008.1.2.5")
     back = pydicom.dcmread(BytesIO(made.body))
     assert back.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.5"

@@ -32,6 +32,7 @@ from isocenter.web.errors import problems
 from isocenter.web.negotiation import Form, NothingAcceptable, accept_of, choices
 from isocenter.web.sending import BodyPart, content_response, multipart_response, not_modified, requested_range
 from isocenter.web.services import Services
+from isocenter.web.streaming import Streamed
 
 router = APIRouter(tags=["dicomweb"])
 
@@ -58,6 +59,9 @@ def bulk_value(
     record = instance_of(request, access, study, series, instance)
     noted(access, "read.bulkdata", [record])
     if path == PIXEL_PATH and _encapsulated(record):
+        way = way_of(services, record, accept_of(request), single=record.number_of_frames == 1)
+        if way is not None and not way.multipart:
+            return _frame(request, services, record, way)
         return _all(request, [record], pixels=True)
     content = services.retrieve.bulk_value(record, path)
     form, _ = next(choices(accept_of(request), (_PARTS, _SINGLE)), (None, None))
@@ -139,6 +143,15 @@ def _noted(request: Request, access: Access, records: Sequence[ImageRecord], *, 
 def _encapsulated(record: ImageRecord) -> bool:
     """Whether its pixel data are frames of their own and not one value; a video's are neither."""
     return record.number_of_frames > 0 and record.transfer_syntax_uid not in NATIVE
+
+
+def _frame(request: Request, services: Services, record: ImageRecord, way: Way) -> Response:
+    """Encapsulated pixel data of one frame, alone."""
+    etag = f'W/"{services.retrieve.fingerprint([record], f"True {way.syntax} alone")}"'
+    headers = {"ETag": etag, "Vary": "Accept", "Cache-Control": "private, no-cache"}
+    if not_modified(request, etag):
+        return Response(status_code=304, headers=headers)
+    return Streamed(way.frames(services, record, [1]), headers=headers, media_type=way.media_type)
 
 
 def _all(request: Request, records: Sequence[ImageRecord], *, pixels: bool) -> Response:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 
 from isocenter.dicom.media_types import OCTET_STREAM, SYNTAXES, chosen_syntax, media_type_of
-from isocenter.dicom.transfer_syntax import NATIVE
+from isocenter.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN, NATIVE
 from isocenter.records import ImageRecord
 from isocenter.web.access import Reader
 from isocenter.web.dicomweb.resources import (
@@ -115,6 +115,8 @@ def _syntax(services: Services, record: ImageRecord, kind: str, member: Accepted
     own = record.transfer_syntax_uid or ""
     stored = kind == media_type_of(own)
     asked = member.syntax
+    if kind == OCTET_STREAM and asked == IMPLICIT_VR_LITTLE_ENDIAN:
+        asked = EXPLICIT  # the same bytes (PS3.5 A.1 and A.2); OHIF can be set to name either
     if member.named is None and stored:
         return own if asked in (None, "*", own) else None
     if asked == "*" and (stored or kind == OCTET_STREAM):

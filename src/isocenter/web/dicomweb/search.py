@@ -44,7 +44,7 @@ _FOUND: dict[int | str, dict[str, Any]] = {
     **problems(406),
 }
 # Matching keys may be any attributes; these parameters are none.
-_OTHERS = frozenset(("accept", "limit", "offset", "after", "fuzzymatching", "includefield", "orderby"))
+_OTHERS = frozenset(("accept", "charset", "limit", "offset", "after", "fuzzymatching", "includefield", "orderby"))
 
 
 @dataclass(frozen=True, slots=True)

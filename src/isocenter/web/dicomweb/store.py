@@ -9,6 +9,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 
 from isocenter.archive.store import Placement
+from isocenter.dicom.xml_write import to_xml
 from isocenter.errors import BadRequest, NotAcceptable, NotAnImage, Unavailable, UnsupportedMediaType
 from isocenter.pipeline.ingest import Batch, Intake
 from isocenter.records import Receipt
@@ -34,11 +35,13 @@ _BODY = {
         },
     }
 }
+_FORMS = (DICOM_JSON, DICOM_XML, "application/json")  # the last gets what the first does
+_MODULE: dict[str, Any] = {DICOM_JSON: {}, DICOM_XML: {}}
 _ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "All instances are kept", "content": {DICOM_JSON: {}}},
-    202: {"description": "Some instances are kept, some failed", "content": {DICOM_JSON: {}}},
+    200: {"description": "All instances are kept", "content": _MODULE},
+    202: {"description": "Some instances are kept, some failed", "content": _MODULE},
     **problems(406, 413, 415, 507),
-    409: {"description": "No instance is kept; the body says why of each", "content": {DICOM_JSON: {}}},
+    409: {"description": "No instance is kept; the body says why of each", "content": _MODULE},
 }
 _TYPE = re.compile(r"application/dicom(;|\s|$)")
 
@@ -63,8 +66,9 @@ async def _store(request: Request, access: Access, study: str | None) -> Respons
     services: Services = request.app.state.services
     gate: Gate = request.app.state.gate
     placement = Placement(store_of(request, access), study_uid=study, dicom_only=True)
-    if prefers(request.headers.get("accept"), (DICOM_JSON, "application/json")) is None:
-        raise NotAcceptable(f"the answer to Store comes as {DICOM_JSON}")
+    media_type = prefers(request.headers.get("accept"), _FORMS)
+    if media_type is None:
+        raise NotAcceptable(f"the answer to Store comes as {' or '.join(_FORMS)}")
     with gate:
         batch = services.ingest.batch(access.caller)
         parts = _Parts(batch, placement)
@@ -80,7 +84,7 @@ async def _store(request: Request, access: Access, study: str | None) -> Respons
     if not receipts:
         raise BadRequest("the request holds no part", code="no-part")
     access.failed(sum(not receipt.accepted for receipt in receipts), placement.store)
-    return _answer(request, receipts)
+    return _answer(request, receipts, media_type)
 
 
 class _Parts:
@@ -153,7 +157,7 @@ def _reader(request: Request, services: Services, parts: _Parts) -> _Multipart |
     return _Multipart(boundary, inside, parts, services.limits)
 
 
-def _answer(request: Request, receipts: list[Receipt]) -> Response:
+def _answer(request: Request, receipts: list[Receipt], media_type: str) -> Response:
     """The Store Instances Response Module (PS3.18 Annex I); 200, 202 or 409, or 503 where nothing could be kept."""
     failed = [receipt for receipt in receipts if not receipt.accepted]
     if len(failed) == len(receipts):
@@ -168,14 +172,18 @@ def _answer(request: Request, receipts: list[Receipt]) -> Response:
         studies = {receipt.record.study_uid for receipt in receipts if receipt.record is not None}
         if len(studies) == 1:
             body["00081190"] = {"vr": "UR", "Value": [f"{root}/studies/{studies.pop()}"]}
-    named = [_failure(receipt) for receipt in failed if receipt.sop_instance_uid]
-    others = [_failure(receipt) for receipt in failed if not receipt.sop_instance_uid]
+    # Who has not both UIDs cannot be referenced: both are of type 1 there.
+    named = [_failure(receipt) for receipt in failed if _identified(receipt)]
+    others = [_failure(receipt) for receipt in failed if not _identified(receipt)]
     if named:
         body["00081198"] = {"vr": "SQ", "Value": named}
     if others:
         body["0008119A"] = {"vr": "SQ", "Value": others}
     status = 200 if not failed else 202 if done else 409
-    return json_response(body, status, media_type=DICOM_JSON, headers=_warnings(failed))
+    headers = _warnings(failed)
+    if media_type == DICOM_XML:
+        return Response(to_xml(body), status, headers, media_type=DICOM_XML)
+    return json_response(body, status, media_type=DICOM_JSON, headers=headers)
 
 
 def _referenced(receipt: Receipt, root: str) -> dict[str, Any]:
@@ -192,7 +200,11 @@ def _sop(receipt: Receipt) -> dict[str, Any]:
 
 def _failure(receipt: Receipt) -> dict[str, Any]:
     reason = {"00081197": {"vr": "US", "Value": [receipt.reason]}}
-    return {**_sop(receipt), **reason} if receipt.sop_instance_uid else reason
+    return {**_sop(receipt), **reason} if _identified(receipt) else reason
+
+
+def _identified(receipt: Receipt) -> bool:
+    return bool(receipt.sop_class_uid and receipt.sop_instance_uid)
 
 
 def _warnings(failed: list[Receipt]) -> dict[str, str]:

@@ -44,7 +44,7 @@ def wado(
     contentType: Annotated[  # noqa: N803
         str | None, Query(max_length=400, description="application/dicom, image/jpeg, image/png or image/gif.")
     ] = None,
-    transferSyntax: Annotated[str | None, Query(pattern=r"^[0-9.]{1,64}$")] = None,  # noqa: N803
+    transferSyntax: Annotated[str | None, Query(pattern=r"^(\*|[0-9.]{1,64})$")] = None,  # noqa: N803
     rows: Side = None,
     columns: Side = None,
     region: Annotated[str | None, Query(pattern=_REGION, description="Left, top, right, bottom as parts of 1.")] = None,
