@@ -33,11 +33,12 @@ Side = Annotated[int | None, Query(ge=1, le=MOST_WIDTH)]
 _REGION = r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)(,(0(\.[0-9]{1,6})?|1(\.0{1,6})?)){3}$"
 
 
+# N803 is off for the parameters: they are spelt as PS3.18 9.1.2 spells them.
 @router.get("/wado", responses=_ANSWERS, response_class=Response)
 def wado(
     request: Request,
     access: Reader,
-    requestType: Annotated[Literal["WADO"], Query(description="Always WADO.")],  # noqa: N803 - the standard's names
+    requestType: Annotated[Literal["WADO"], Query(description="Always WADO.")],  # noqa: N803
     studyUID: Uid,  # noqa: N803
     seriesUID: Uid,  # noqa: N803
     objectUID: Uid,  # noqa: N803
