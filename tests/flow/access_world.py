@@ -82,8 +82,8 @@ class Instance:
     data: bytes
 
 
-def new_instance() -> Instance:
-    """An 8 x 8 CT that is full of canaries."""
+def new_instance(side: int = 8) -> Instance:
+    """A square CT that is full of canaries."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = CTImageStorage
     meta.MediaStorageSOPInstanceUID = generate_uid()
@@ -92,10 +92,10 @@ def new_instance() -> Instance:
     ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
     ds.StudyInstanceUID, ds.SeriesInstanceUID = generate_uid(), generate_uid()
     ds.PatientName, ds.PatientID, ds.Modality = NAME, PATIENT, "CT"
-    ds.Rows = ds.Columns = 8
+    ds.Rows = ds.Columns = side
     ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
-    ds.PixelData = (b"CANARYPIXELS" * 6)[:64]
+    ds.PixelData = (b"CANARYPIXELS" * (side * side // 12 + 1))[: side * side]
     out = io.BytesIO()
     pydicom.dcmwrite(out, ds, enforce_file_format=True)
     return Instance(ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID, out.getvalue())

@@ -140,5 +140,5 @@ def test_a_method_that_a_path_lacks_is_answered_with_those_it_has(world: Any) ->
     token = {"Authorization": f"Bearer {world.key(*EVERYTHING)}"}
     answer = world.client("PUT", "/stores/raw/dicomweb/studies/1.2", token)
     assert answer.status == 405
-    assert answer.headers["allow"] == "DELETE, GET, POST"
+    assert answer.headers["allow"] == "DELETE, GET, HEAD, POST"
     assert answer.headers["content-type"] == "application/problem+json"

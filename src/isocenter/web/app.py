@@ -24,6 +24,7 @@ from isocenter.web.dicomweb import (
     uri,
 )
 from isocenter.web.dicomweb.resources import named_store
+from isocenter.web.head import Head
 from isocenter.web.observe import Metrics, Observe, Origins
 from isocenter.web.services import Services
 from isocenter.web.upload import Gate
@@ -59,11 +60,12 @@ def create_app(services: Services, *, hosts: tuple[str, ...] = (), cors_origins:
     )
     app.state.metrics = metrics
     app.state.services = services
+    app.add_middleware(Head)
     if cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(cors_origins),
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Accept", "If-None-Match", "Range", "X-Request-ID"],
             expose_headers=[
                 "Accept-Ranges",

@@ -147,7 +147,8 @@ class RouteTable:
         return found[0][1] if found else "(other)"
 
     def methods(self, path: str) -> list[str]:
-        return sorted({method for regex, methods in self._all if regex.match(path) for method in methods})
+        found = {method for regex, methods in self._all if regex.match(path) for method in methods}
+        return sorted(found | {"HEAD"} if "GET" in found else found)
 
 
 def template_of(scope: Scope) -> str:

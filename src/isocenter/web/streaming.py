@@ -16,6 +16,7 @@ _FIRST = 1 << 20
 # What is slow to make is not held back for long: the first picture of many goes out before the second is made.
 _PATIENCE, _FIRST_PATIENCE = 0.02, 0.005  # seconds
 _SMALL = 64 << 10  # below this joining chunks costs less than sending each
+HEADERS_ALONE = "isocenter.headers_alone"  # in the ASGI scope: no body is wanted
 
 
 class _Piece(NamedTuple):
@@ -68,6 +69,10 @@ class Streamed(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if HEADERS_ALONE in scope:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self._close()
+            return
         if not self._first.last:
             await self._rest(receive, send)
             return
@@ -97,9 +102,12 @@ class Streamed(Response):
                 await asyncio.wait([ahead])
             if ahead is not None and not ahead.cancelled():
                 ahead.exception()  # told above where anyone is still there to be told
-            close = getattr(self._chunks, "close", None)
-            if close is not None:
-                await anyio.to_thread.run_sync(close)
+            await self._close()
+
+    async def _close(self) -> None:
+        close = getattr(self._chunks, "close", None)
+        if close is not None and not self._first.last:
+            await anyio.to_thread.run_sync(close)
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -14,7 +14,7 @@ from fastapi import Request
 from isocenter.archive.retrieve import Content
 from isocenter.errors import Corrupted
 from isocenter.web.sending import BodyPart, content_response, multipart_response, not_modified, requested_range
-from isocenter.web.streaming import Streamed
+from isocenter.web.streaming import HEADERS_ALONE, Streamed
 
 BIG = 3 << 20
 
@@ -25,7 +25,7 @@ def request(**headers: str) -> Request:
 
 
 async def sent(
-    response: Any, *, leave_after: int | None = None, slow: float = 0.0
+    response: Any, *, leave_after: int | None = None, slow: float = 0.0, **scope: Any
 ) -> tuple[dict[str, str], list[bytes]]:
     """Headers and chunks of an answer; the client leaves after so many chunks."""
     left, chunks, headers = asyncio.Event(), list[bytes](), dict[str, str]()
@@ -44,7 +44,7 @@ async def sent(
             left.set()
             await asyncio.sleep(0)
 
-    await response({"type": "http"}, receive, send)
+    await response({"type": "http", **scope}, receive, send)
     return headers, chunks
 
 
@@ -108,6 +108,25 @@ def test_when_the_client_leaves_nothing_more_is_made_and_the_source_is_closed() 
     run(Streamed(chunks()), leave_after=2)
     assert len(made) < 12
     assert closed == [True]
+
+
+def test_for_headers_alone_nothing_is_made_behind_the_first_piece_and_the_source_is_closed() -> None:
+    made, closed = [], []
+
+    def chunks() -> Iterator[bytes]:
+        try:
+            for number in range(100):
+                made.append(number)
+                yield bytes(BIG)
+        finally:
+            closed.append(threading.get_ident())
+
+    before = threading.get_ident()
+    headers, body = run(Streamed(chunks(), size=100 * BIG), **{HEADERS_ALONE: True})
+    assert (headers["content-length"], body) == (str(100 * BIG), b"")
+    assert made == [0]
+    assert len(closed) == 1
+    assert closed != [before]  # closing may reach out to a blob store: not in the event loop's thread
 
 
 @pytest.mark.parametrize(
