@@ -236,6 +236,9 @@ def test_frames_by_media_type(server: Server, seed: int) -> None:
     assert get(server, f"{path}/frames/2", OCTETS, If_None_Match=single.headers["ETag"]).status == 304
     ((kind, frame),) = binary_parts(get(server, f"{path}/frames/1", 'multipart/related; type="image/jls"'))
     assert kind == f"image/jls; transfer-syntax={JPEG_LS}"
+    ((kind, same),) = binary_parts(get(server, f"{path}/frames/1", 'multipart/related; type="image/x-jls"'))
+    assert (kind, same) == (f"image/jls; transfer-syntax={JPEG_LS}", frame)
+    assert get(server, f"{path}/frames/1", "image/x-dicom-rle").headers["Content-Type"].startswith("image/dicom-rle;")
     assert frame[:2] == b"\xff\xd8"
     several = get(server, f"{path}/frames/1,2", OCTETS)
     assert several.status == 406

@@ -23,6 +23,8 @@ SYNTAXES: Final[dict[str, tuple[str, ...]]] = {
     "image/jxl": tuple(_JPEG_FAMILY + end for end in ("110", "111", "112")),
     "image/dicom-rle": ("1.2.840.10008.1.2.5",),
 }
+# What two of them were called before the standard settled on their names (PS3.18 8.7.3.3.2, note 3).
+FORMER: Final = {"image/x-jls": "image/jls", "image/x-dicom-rle": "image/dicom-rle"}
 _MEDIA_TYPES: Final = {syntax: media for media, syntaxes in SYNTAXES.items() for syntax in syntaxes}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from isocenter.dicom.media_types import FORMER
 from isocenter.errors import NotAcceptable
 from isocenter.web.multipart import media_type
 
@@ -85,9 +86,13 @@ def accepted(header: str | None) -> list[Accepted]:
 
 
 def _ranked(header: str | None) -> list[Accepted]:
+    """The members, best first. Former names count as those that replaced them, which answers then have too."""
     found = []
     for part in _members(header or "*/*"):
         kind, parameters = media_type(part)
+        kind = FORMER.get(kind, kind)
+        if (of_parts := FORMER.get(parameters.get("type", "").lower())) is not None:
+            parameters["type"] = of_parts
         try:
             quality = float(parameters.pop("q", "1"))
         except ValueError:

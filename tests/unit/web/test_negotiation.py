@@ -33,6 +33,16 @@ def test_a_quoted_comma_does_not_part_members() -> None:
     assert found[0].parameters["transfer-syntax"] == "*"
 
 
+@pytest.mark.parametrize(
+    "header",
+    ["image/x-jls", "IMAGE/X-JLS", 'multipart/related; type="image/x-jls"', "multipart/related; type=Image/X-JLS"],
+)
+def test_a_former_name_asks_for_what_replaced_it(header: str) -> None:
+    forms = [Form("image/jls", multipart=True), Form("image/jls"), Form("image/x-jls")]
+    assert [form.type for form, _ in choices(header, forms)] == ["image/jls"]
+    assert accepted("image/x-dicom-rle")[0].named == "image/dicom-rle"
+
+
 @given(st.text(st.characters(max_codepoint=255), max_size=300))
 def test_no_header_makes_it_fail(header: str) -> None:
     assert prefers(header, (JSON,)) in (JSON, None)

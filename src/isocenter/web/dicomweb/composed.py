@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from isocenter.dicom.elements import Limits
-from isocenter.dicom.media_types import SYNTAXES
+from isocenter.dicom.media_types import FORMER, SYNTAXES
 from isocenter.dicom.write import BulkPart, part10_file
 from isocenter.dicom.xml_read import from_xml
 from isocenter.errors import BadRequest, PayloadTooLarge, Rejected
@@ -72,7 +72,7 @@ class ComposedParts:
             return self._texts[-1]
         if not location:
             raise BadRequest("a part of bulk data has no Content-Location", code="bulk-data-unnamed")
-        spool = Spool(parameters.get("transfer-syntax") or next(iter(SYNTAXES.get(kind, ())), None))
+        spool = Spool(parameters.get("transfer-syntax") or next(iter(SYNTAXES.get(FORMER.get(kind, kind), ())), None))
         self._bulk.setdefault(location, []).append(spool)
         return spool
 
