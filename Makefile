@@ -49,7 +49,8 @@ bench: $(VENV)/.dev
 # New locks after a change of pyproject.toml; takes uv.
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra postgres --group build pyproject.toml -o requirements/base.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra postgres --group build --group dev pyproject.toml -o requirements/dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra postgres --extra ocr --group build --group headless pyproject.toml -o requirements/ocr.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra postgres --extra ocr --group build --group headless --group dev pyproject.toml -o requirements/dev.txt
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
