@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from isocenter.dicom.attribute_lines import Lines
 from isocenter.dicom.attributes import is_looked_at
 from isocenter.dicom.matching import Key, Pattern
 from isocenter.errors import BadRequest, IsocenterError
@@ -213,7 +214,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class LevelRecord:
-    """One study, series or instance: its attributes and those of the levels above as DICOM JSON models.
+    """One study, series or instance: its attributes and those of the levels above, as `dicom.attribute_lines`.
 
     The counts say what it holds now; an instance has none.
     """
@@ -223,8 +224,8 @@ class LevelRecord:
     series_uid: str | None
     sop_instance_uid: str | None
     id: str | None  # internal id of an instance
-    attributes: Mapping[str, Any]
-    above: Mapping[str, Any]
+    attributes: Lines
+    above: Lines
     modalities: tuple[str, ...] = ()
     number_of_series: int = 0
     number_of_instances: int = 0

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from isocenter.dicom.attribute_lines import model_of
 from isocenter.dicom.matching import Key, Tags, combine, make_key
 from isocenter.errors import BadRequest
 from isocenter.ports.search import SearchIndex
@@ -113,9 +114,9 @@ class LevelContract(SearchTests):
             found = self.studies(rooms, keys=(key("study", DESCRIPTION, text=text),))
             (series,) = self.series(rooms)
             return (
-                [each.attributes["00081030"]["Value"] for each in self.studies(rooms)] == [[text]]
+                [model_of(each.attributes)["00081030"]["Value"] for each in self.studies(rooms)] == [[text]]
                 and [each.modalities for each in found] == [(modality,)]
-                and series.attributes["00080060"]["Value"] == [modality]
+                and model_of(series.attributes)["00080060"]["Value"] == [modality]
             )
 
         ids = [each.record.id for each in batch]
@@ -139,7 +140,7 @@ class LevelContract(SearchTests):
         rooms.index.transition([first.record.id], State.DELETED, new_entry())
         rooms.index.purge([first.record.id], new_entry())
         commit(rooms.index, new_image(study=study, study_model=second))
-        assert [each.attributes for each in self.studies(rooms)] == [second]
+        assert [model_of(each.attributes) for each in self.studies(rooms)] == [second]
         assert not self.studies(rooms, keys=(key("study", DESCRIPTION, text="first"),))
 
     def test_an_instance_moved_to_another_study_by_replacing_leaves_the_old_one(self, rooms: IndexRooms) -> None:
@@ -269,7 +270,7 @@ class KeyContract(SearchTests):
     def test_attributes_of_instances_are_looked_at(self, rooms: IndexRooms, three: list[NewImage]) -> None:
         def numbers(**fields: Any) -> list[int]:
             found = every_page(rooms.search, Search("instance", "raw", limit=1, **fields))
-            return [each.attributes["00200013"]["Value"][0] for each in found]
+            return [model_of(each.attributes)["00200013"]["Value"][0] for each in found]
 
         rows = key("instance", ROWS, text="512")
         assert numbers(keys=(rows,)) == [1, 10]
@@ -323,11 +324,11 @@ class KeyContract(SearchTests):
 
     def test_attributes_of_the_levels_above_come_along(self, rooms: IndexRooms, three: list[NewImage]) -> None:
         (found,) = self.series(rooms, study_uids=(three[1].record.study_uid or "",))
-        assert found.above["00100020"]["Value"] == ["B"]
+        assert model_of(found.above)["00100020"]["Value"] == ["B"]
         (instance,) = rooms.search.search(Search("instance", "raw", series_uids=(found.series_uid or "",))).items
-        assert instance.above["00100020"]["Value"] == ["B"]
-        assert instance.above["00080060"]["Value"] == ["CT"]
-        assert (instance.id, instance.attributes["00280010"]["Value"]) == (three[1].record.id, [256])
+        assert model_of(instance.above)["00100020"]["Value"] == ["B"]
+        assert model_of(instance.above)["00080060"]["Value"] == ["CT"]
+        assert (instance.id, model_of(instance.attributes)["00280010"]["Value"]) == (three[1].record.id, [256])
 
 
 class ReindexContract(SearchTests):

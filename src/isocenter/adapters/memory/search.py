@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from isocenter.adapters.memory.database import MemoryDatabase, clean, cursor, dumped, position
+from isocenter.dicom.attribute_lines import lines_of
 from isocenter.dicom.matching import matches, order_value
 from isocenter.errors import UnknownCursor
 from isocenter.records import Found, ImageRecord, Indexed, LevelRecord, Order, Search, State
@@ -87,7 +88,7 @@ class MemorySearchIndex:
             key = (record.store, record.study_uid or "", record.series_uid or "")
             if record.state is State.CURRENT and key in held:
                 own, above = json.loads(row.attributes), self._above(key)
-                made = LevelRecord(*key, record.sop_instance_uid, record.id, own, above)
+                made = LevelRecord(*key, record.sop_instance_uid, record.id, lines_of(own), lines_of(above))
                 sop_class = {"00080016": {"vr": "UI", "Value": [record.sop_class_uid]}}
                 yield row.position, made, {**above, **self._computed(held[key[:2]]), **own, **sop_class}
 
@@ -99,13 +100,14 @@ class MemorySearchIndex:
             own = json.loads(self._database.studies[key[0], key[1]].attributes)
             series = {record.series_uid for record in held[key]}
             made = LevelRecord(
-                *key, None, None, None, own, {}, self._modalities(held[key]), len(series), len(held[key])
+                *key, None, None, None, lines_of(own), {}, self._modalities(held[key]), len(series), len(held[key])
             )
             return made, {**own, **computed}
         own, above = json.loads(self._database.series[key[0], key[1], key[2]].attributes), self._study(key)
         made = LevelRecord(
-            key[0], key[1], key[2], None, None, own, above, self._modalities(held[key]), 1, len(held[key])
-        )
+            key[0], key[1], key[2], None, None, lines_of(own), lines_of(above), self._modalities(held[key]), 1,
+            len(held[key]),
+        )  # fmt: skip
         return made, {**above, **own, **computed}
 
     def _computed(self, records: Sequence[ImageRecord]) -> dict[str, Any]:

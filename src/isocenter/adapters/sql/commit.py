@@ -17,6 +17,7 @@ from isocenter.adapters.sql.tables import details, images, images_terms, metadat
 from isocenter.adapters.sql.terms import COLUMNS as COLUMNS_OF_TERMS
 from isocenter.adapters.sql.terms import TERMS, term_rows
 from isocenter.adapters.sql.text import dumped
+from isocenter.dicom.attribute_lines import text_of
 from isocenter.dicom.attributes import named_only
 from isocenter.errors import Conflict
 from isocenter.records import AuditEntry, CommitOutcome, Committed, Event, ImageRecord, NewImage, State
@@ -120,7 +121,7 @@ class Committing:
             if answer.outcome not in (CommitOutcome.STORED, CommitOutcome.REPLACED):
                 continue
             record, position = answer.record, first + i
-            beside.append((position, image.details.metadata, image.details.frames, dumped(image.instance)))
+            beside.append((position, image.details.metadata, image.details.frames, text_of(image.instance, dumped)))
             named += term_rows(position, named_only(image.instance))
             if record.study_uid is None:
                 continue
@@ -176,7 +177,7 @@ class _Level:
                 # All it held was deleted, and says nothing of it any more.
                 revived[place] = each.model
         write_levels(connection, self._level, revived)
-        head.queue(self._attributes, [(each.position, dumped(each.model)) for each in brought])
+        head.queue(self._attributes, [(each.position, text_of(each.model, dumped)) for each in brought])
         head.queue(self._terms, [row for each in brought for row in term_rows(each.position, each.model)])
 
 

@@ -11,6 +11,7 @@ from isocenter.adapters.sql.rows import chunks
 from isocenter.adapters.sql.tables import details, images, metadata, search_names, series, studies
 from isocenter.adapters.sql.terms import TERMS, term_rows
 from isocenter.adapters.sql.text import clean, dumped
+from isocenter.dicom.attribute_lines import text_of
 from isocenter.dicom.attributes import Named, of_level
 from isocenter.dicom.instance import Metadata
 from isocenter.records import ImageRecord, State
@@ -69,7 +70,7 @@ def write_levels(connection: Connection, level: str, models: Mapping[int, Mappin
     at = list(models)
     connection.execute(delete(beside).where(beside.c.position.in_(at)))
     connection.execute(delete(terms).where(terms.c.position.in_(at)))
-    rows = [{"position": place, "attributes": dumped(model)} for place, model in models.items()]
+    rows = [{"position": place, "attributes": text_of(model, dumped)} for place, model in models.items()]
     connection.execute(insert(beside), rows)
     names = [column.name for column in terms.columns]
     new = [dict(zip(names, row, strict=True)) for place in at for row in term_rows(place, models[place])]

@@ -10,6 +10,7 @@ from isocenter.adapters.sql.levels import spoken_for, write_levels
 from isocenter.adapters.sql.tables import details, images_terms
 from isocenter.adapters.sql.terms import COLUMNS, term_rows
 from isocenter.adapters.sql.text import dumped
+from isocenter.dicom.attribute_lines import text_of
 from isocenter.dicom.attributes import named_only
 from isocenter.records import Indexed
 
@@ -19,7 +20,7 @@ def reindex(connection: Connection, images_at: Mapping[int, Indexed]) -> None:
     at = list(images_at)
     for place, each in images_at.items():
         named = update(details).where(details.c.position == place)
-        connection.execute(named.values(attributes=dumped(each.instance)))
+        connection.execute(named.values(attributes=text_of(each.instance, dumped)))
     connection.execute(delete(images_terms).where(images_terms.c.position.in_(at)))
     rows = [row for place, each in images_at.items() for row in term_rows(place, named_only(each.instance))]
     if rows:

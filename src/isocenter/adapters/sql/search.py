@@ -45,6 +45,7 @@ from isocenter.adapters.sql.tables import (
 )
 from isocenter.adapters.sql.terms import TERMS, Conditions
 from isocenter.adapters.sql.text import clean
+from isocenter.dicom.attribute_lines import Lines, lines_in
 from isocenter.dicom.matching import Absent, Key, matches, order_path, order_value
 from isocenter.errors import UnknownCursor
 from isocenter.records import Found, Indexed, LevelRecord, Order, Search
@@ -327,8 +328,8 @@ class _Searching:
         if self._table is studies:
             held = self._held([row.study_uid for row in rows])
             return tuple(_study(row, held.get(row.study_uid, [])) for row in rows)
-        studies_of: dict[str, dict[str, Any]] = {}
-        series_of: dict[str, dict[str, Any]] = {}
+        studies_of: dict[str, dict[str, str]] = {}
+        series_of: dict[str, dict[str, str]] = {}
         if self._search.with_above:
             studies_of = self._attributes(studies, {row.study_uid for row in rows})
             if self._table is images:
@@ -347,18 +348,18 @@ class _Searching:
                 held.setdefault(study_uid, []).append(kind)
         return held
 
-    def _attributes(self, table: Table, keys: set[str]) -> dict[str, dict[str, Any]]:
+    def _attributes(self, table: Table, keys: set[str]) -> dict[str, dict[str, str]]:
         """The attributes of studies by their UID, of series by those of study and series."""
         beside = studies_attributes if table is studies else series_attributes
         uid = table.c.study_uid if table is studies else table.c.series_uid
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, dict[str, str]] = {}
         for part in chunks(sorted(keys)):
             chosen = select(table.c.study_uid, uid, beside.c.attributes).join_from(table, beside)
             chosen = chosen.where(uid.in_([key.rpartition(" ")[2] for key in part]))
             for study_uid, own, text in self._connection.execute(
                 chosen.where(table.c.store == clean(self._search.store))
             ):
-                found[study_uid if table is studies else f"{study_uid} {own}"] = orjson.loads(text)
+                found[study_uid if table is studies else f"{study_uid} {own}"] = lines_in(text)
         return found
 
 
@@ -369,21 +370,21 @@ def _of_series(search: Search) -> Search:
 def _study(row: Row[Any], held: Sequence[str | None]) -> LevelRecord:
     modalities = tuple(sorted({each for each in held if each}))
     return LevelRecord(
-        row.store, row.study_uid, None, None, None, orjson.loads(row.attributes), {}, modalities,
+        row.store, row.study_uid, None, None, None, lines_in(row.attributes), {}, modalities,
         len(held), row.instances,
     )  # fmt: skip
 
 
-def _series(row: Row[Any], above: Mapping[str, Any]) -> LevelRecord:
+def _series(row: Row[Any], above: Lines) -> LevelRecord:
     return LevelRecord(
-        row.store, row.study_uid, row.series_uid, None, None, orjson.loads(row.attributes), above,
+        row.store, row.study_uid, row.series_uid, None, None, lines_in(row.attributes), above,
         (row.modality,) if row.modality else (), 1, row.instances,
     )  # fmt: skip
 
 
-def _instance(row: Row[Any], above: Mapping[str, Any]) -> LevelRecord:
+def _instance(row: Row[Any], above: Lines) -> LevelRecord:
     return LevelRecord(
-        row.store, row.study_uid, row.series_uid, row.sop_instance_uid, row.id, orjson.loads(row.attributes), above
+        row.store, row.study_uid, row.series_uid, row.sop_instance_uid, row.id, lines_in(row.attributes), above
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -10,8 +11,10 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request, Response
 
 from isocenter.archive.search import Asked
+from isocenter.dicom.attribute_lines import Lines, joined, line, lines_of, model_of
 from isocenter.dicom.attributes import INSTANCE, LEVELS, SERIES, STUDY, level_of
 from isocenter.dicom.dictionary import keyword_of
+from isocenter.dicom.instance import Metadata
 from isocenter.dicom.matching import Tags
 from isocenter.dicom.tag_path import parse
 from isocenter.dicom.xml_write import to_xml
@@ -29,7 +32,7 @@ from isocenter.web.dicomweb.resources import (
 )
 from isocenter.web.errors import problems
 from isocenter.web.negotiation import Form, NothingAcceptable, accept_of, choices
-from isocenter.web.sending import BodyPart, json_response, multipart_response
+from isocenter.web.sending import BodyPart, multipart_response
 from isocenter.web.services import Services
 
 router = APIRouter(tags=["dicomweb"])
@@ -68,6 +71,7 @@ def _sortable(level: str) -> str:
 
 
 _MOST_NUMBER = 2**31
+_ONLINE = line("00080056", {"vr": "CS", "Value": ["ONLINE"]})
 _SORTABLE = {level: re.compile(_sortable(level)) for level in LEVELS}
 
 
@@ -202,60 +206,56 @@ class _Search:
             )
         )
         self._access.note("search", store=store, count=max(1, len(found.items)))
-        body = [dict(sorted(model.items())) for model in self._models(found)]
         headers = {"Vary": "Accept", **self._headers(found)}
         if chosen.multipart:
-            documents = (to_xml(model) for model in body)
+            documents = (to_xml(model_of(lines)) for lines in self._lines(found))
             parts = (BodyPart(DICOM_XML, (document,), len(document)) for document in documents)
             return multipart_response(parts, DICOM_XML, headers=headers)
-        return json_response(body, media_type=chosen.type, headers=headers)
+        body = ",".join(map(joined, self._lines(found)))
+        return Response(f"[{body}]".encode(), headers=headers, media_type=chosen.type)
 
-    def _models(self, found: Found) -> list[dict[str, Any]]:
+    def _lines(self, found: Found) -> Iterator[dict[str, str]]:
+        """What is found, as it was kept, with what is told of it besides."""
         if self._level != "instance":
-            return [self._level_model(record) for record in found.items]
+            return (self._of_level(record) for record in found.items)
         more = set(self._included) - {t for t in self._included if self._services.searching.is_kept(t, "instance")}
         whole = {}
         if self._all or more:
             whole = self._services.retrieve.metadata_by_id([record.id for record in found.items if record.id])
-        models = []
-        for record in found.items:
-            url = self._address(record)
-            model = {**self._above(record), **record.attributes}
-            if record.id in whole:
-                full = with_addresses(whole[record.id].model, url)
-                names = full.keys() if self._all else {f"{tags[0]:08X}" for tags in more} & full.keys()
-                model |= {name: full[name] for name in names}
-            model["00081190"] = {"vr": "UR", "Value": [url]}
-            model["00080056"] = {"vr": "CS", "Value": ["ONLINE"]}
-            models.append(model)
-        return models
+        return (self._of_instance(record, more, whole.get(record.id or "")) for record in found.items)
 
-    def _level_model(self, found: LevelRecord) -> dict[str, Any]:
+    def _of_instance(self, record: LevelRecord, more: set[Tags], whole: Metadata | None) -> dict[str, str]:
+        url = self._address(record)
+        lines = {**self._above(record), **record.attributes}
+        if whole is not None:
+            full = with_addresses(whole.model, url)
+            names = full.keys() if self._all else {f"{tags[0]:08X}" for tags in more} & full.keys()
+            lines |= {name: line(name, full[name]) for name in names}
+        lines["00081190"] = line("00081190", {"vr": "UR", "Value": [url]})
+        lines["00080056"] = _ONLINE
+        return lines
+
+    def _of_level(self, found: LevelRecord) -> dict[str, str]:
         """A study or series with its counts (PS3.18 Tables 10.6.3-3 and 10.6.3-4)."""
-        model: dict[str, Any] = {
-            **self._above(found),
-            **found.attributes,
-            "00081190": {"vr": "UR", "Value": [self._address(found)]},
-            "00080056": {"vr": "CS", "Value": ["ONLINE"]},
-        }
+        told: dict[str, Any] = {"00081190": {"vr": "UR", "Value": [self._address(found)]}}
         if found.series_uid is None:
-            model["00080061"] = {"vr": "CS", "Value": list(found.modalities)} if found.modalities else {"vr": "CS"}
-            model["00201206"] = {"vr": "IS", "Value": [found.number_of_series]}
-            model["00201208"] = {"vr": "IS", "Value": [found.number_of_instances]}
+            told["00080061"] = {"vr": "CS", "Value": list(found.modalities)} if found.modalities else {"vr": "CS"}
+            told["00201206"] = {"vr": "IS", "Value": [found.number_of_series]}
+            told["00201208"] = {"vr": "IS", "Value": [found.number_of_instances]}
         else:
-            model["0020000D"] = {"vr": "UI", "Value": [found.study_uid]}
-            model["00201209"] = {"vr": "IS", "Value": [found.number_of_instances]}
-        return model
+            told["0020000D"] = {"vr": "UI", "Value": [found.study_uid]}
+            told["00201209"] = {"vr": "IS", "Value": [found.number_of_instances]}
+        return {**self._above(found), **found.attributes, "00080056": _ONLINE, **lines_of(told)}
 
     @property
     def _wants_above(self) -> bool:
         whole = (self._study if self._level == "series" else self._series) is not None
         return self._all or not whole or bool(self._included or self._keys)
 
-    def _above(self, found: LevelRecord) -> dict[str, Any]:
+    def _above(self, found: LevelRecord) -> Lines:
         """What goes along of the levels above: all of those that the address does not name, and what is asked for."""
         if self._all or self._study is None:
-            return dict(found.above)
+            return found.above
         asked = {f"{tags[0]:08X}" for tags in (*self._included, *self._keys)}
         of_series = self._level == "instance" and self._series is None
         return {
