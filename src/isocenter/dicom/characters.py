@@ -31,7 +31,8 @@ class Text:
         self.is_extended = any(term not in ("", "ISO_IR 6", "ISO 2022 IR 6") for term in terms)
         first = terms[0] if terms else ""
         single = len(terms) <= 1 and not first.startswith("ISO 2022")
-        self._codec = _codec(first) if single else None
+        # The Python codec of a character set without code extensions, None for one with them.
+        self.codec = _codec(first) if single else None
         # A Value array of the JSON model for each VR that is written as text (PS3.18 F.2.3).
         self.converters: dict[str, Convert] = {
             "UI": _identifiers,
@@ -49,7 +50,7 @@ class Text:
             return value.decode("ascii")
         if vr not in _EXTENDED:
             return value.decode("latin-1")
-        if self._codec is not None:
+        if self.codec is not None:
             return self._plain(value)
         return self._extended(value, _DELIMITERS)
 
@@ -69,17 +70,17 @@ class Text:
 
     def person(self, value: bytes) -> list[str]:
         """The names of a PN value, each with its component groups still joined by "="."""
-        if self._codec is not None or (value.isascii() and b"\x1b" not in value):
+        if self.codec is not None or (value.isascii() and b"\x1b" not in value):
             return self.decode(value, "PN").split("\\")
         names = value.split(b"\\")
         return ["=".join(self._extended(group, PN_DELIMS) for group in name.split(b"=")) for name in names]
 
     def _plain(self, value: bytes) -> str:
         try:
-            return value.decode(self._codec or "ascii")
+            return value.decode(self.codec or "ascii")
         except UnicodeDecodeError:
             # Writers that say ASCII, or nothing, mostly mean Latin-1; in UTF-8 the rest of the text is worth keeping.
-            return value.decode("latin-1") if self._codec == "ascii" else value.decode(self._codec or "", "replace")
+            return value.decode("latin-1") if self.codec == "ascii" else value.decode(self.codec or "", "replace")
 
     def _extended(self, value: bytes, delimiters: set[int]) -> str:
         try:

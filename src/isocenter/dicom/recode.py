@@ -94,7 +94,7 @@ class Recoder:
         self._icon = icon
         self._big = source.encoding.big_endian
         # Elements that are right as they lie need not be taken apart.
-        self._same = not implicit and not source.encoding.implicit and not self._big
+        self._same = implicit == source.encoding.implicit and not self._big
         self._signed = _is_signed(source.elements, False)
 
     def rewritten(self, changes: Changes) -> Iterator[bytes]:
@@ -133,15 +133,19 @@ class Recoder:
     def _extent(
         self, tag: int, element: Element, ordered: list[tuple[int, Element]], number: int
     ) -> tuple[int, int] | None:
-        """Where a top-level element begins and ends in an Explicit VR Little Endian source; None to write it anew."""
-        start = _start(element)
+        """Where a top-level element begins and ends in a source of the target's encoding; None to write it anew."""
+        start = self._start(element)
         if element.length != UNDEFINED:
             if isinstance(element.value, list) and _holds_fragments(element.value):
                 return None
             return start, element.offset + element.length
         if not isinstance(element.value, list) or _holds_fragments(element.value) or number + 1 >= len(ordered):
             return None
-        return start, _start(ordered[number + 1][1])
+        return start, self._start(ordered[number + 1][1])
+
+    def _start(self, element: Element) -> int:
+        long = not self._implicit and element.vr.encode("ascii") in LONG_VRS
+        return element.offset - (12 if long else 8)
 
     def element(self, tag: int, element: Element, siblings: Mapping[int, Element], signed: bool) -> Iterator[bytes]:
         """One element at any depth."""
@@ -174,10 +178,6 @@ class Recoder:
         for tag, element in elements.items():
             if tag & 0xFFFF:
                 yield from self.element(tag, element, elements, signed)
-
-
-def _start(element: Element) -> int:
-    return element.offset - (12 if element.vr.encode("ascii") in LONG_VRS else 8)
 
 
 def _is_signed(elements: Mapping[int, Element], inherited: bool) -> bool:
