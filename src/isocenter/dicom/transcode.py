@@ -69,7 +69,7 @@ def rewritten(source: Source, target: str, *, icon: IconDecoder, bits_allocated:
         if element is not None:
             if element.length == UNDEFINED:
                 raise Malformed("PixelData is encapsulated under a native TransferSyntaxUID", code="bad-pixel-data")
-            changes[tag] = _native_pixels(source, tag, element, bits_allocated, implicit)
+            changes[tag] = native_pixels(source, tag, element, bits_allocated, implicit)
     body = Recoder(source, implicit=implicit, icon=icon).rewritten(changes)
     return _gathered(chain((_file_head(source, target, None),), body))
 
@@ -89,6 +89,19 @@ def transcoded(
     Raises what `get_frame` raises; Malformed where frames come out of different kinds; NotAcceptable where native
     pixel data would be over 4 GiB.
     """
+    implicit = target == IMPLICIT_LITTLE
+    changes = {**pixel_changes(source, description, target, get_frame)}
+    recoder = Recoder(source, implicit=implicit, icon=icon)
+    if new_uid is not None:
+        changes |= _identity_changes(source, recoder, new_uid, implicit)
+    return _gathered(chain((_file_head(source, target, new_uid),), recoder.rewritten(changes)))
+
+
+def pixel_changes(source: Source, description: PixelDescription, target: str, get_frame: GetFrame) -> Changes:
+    """What takes the place of elements where all frames are made anew in `target`: pixels and what speaks of them.
+
+    Raises as `transcoded` does; the first frame is made before this returns, the others as the pieces are taken.
+    """
     first = get_frame(1)
     implicit = target == IMPLICIT_LITTLE
     pixels = (
@@ -101,13 +114,10 @@ def transcoded(
         changes |= _lossy_changes(source, description, target, first, implicit)
     elif description.transfer_syntax_uid in _LOSSY_SOURCES and _LOSSY not in source.elements:
         changes[_LOSSY] = (element_bytes(_LOSSY, "CS", b"01", implicit=implicit),)
-    recoder = Recoder(source, implicit=implicit, icon=icon)
-    if new_uid is not None:
-        changes |= _identity_changes(source, recoder, new_uid, implicit)
     for tag in (*_OFFSET_TABLES, _MAC_PARAMETERS, _SIGNATURES, _TRAILING_PADDING):
         changes[tag] = None
     changes[PIXEL_DATA] = pixels
-    return _gathered(chain((_file_head(source, target, new_uid),), recoder.rewritten(changes)))
+    return changes
 
 
 def _implicit(target: str) -> bool:
@@ -131,8 +141,8 @@ def _text(source: Source, tag: int) -> str:
 # Pixel data ---------------------------------------------------------------------------------------------------
 
 
-def _native_pixels(source: Source, tag: int, element: Element, bits: int, implicit: bool) -> Iterator[bytes]:
-    """Native pixel data from one native encoding to another."""
+def native_pixels(source: Source, tag: int, element: Element, bits: int, implicit: bool) -> Iterator[bytes]:
+    """The element of native pixel data from one native encoding to another, values as they were."""
     vr = element.vr if len(element.vr) == 2 else "OW"
     length = element.length
     yield element_head(tag, vr, length + length % 2, implicit=implicit)
