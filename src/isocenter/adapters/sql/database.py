@@ -85,6 +85,24 @@ class Database:
         with translated(self._driver_error), self._readers.begin() as connection:
             yield connection
 
+    def fetched(self, statement: str, values: Sequence[Any]) -> list[Any]:
+        """The rows of one compiled statement, as the driver gives them: a snapshot without a transaction around it."""
+        with translated(self._driver_error):
+            connection = self.engine.raw_connection()
+            driver: Any = connection.driver_connection
+            try:
+                if not self.is_sqlite:  # SQLite's are in autocommit as they are
+                    driver.autocommit = True
+                rows: list[Any] = driver.execute(statement, values).fetchall()
+                if not self.is_sqlite:
+                    driver.autocommit = False
+            except self._driver_error:
+                connection.invalidate()
+                raise
+            finally:
+                connection.close()
+            return rows
+
     def check(self) -> None:
         """Answer a trivial question, or raise what `translated` raises."""
         with self.reading() as connection:
@@ -176,8 +194,8 @@ def _postgresql_arguments(url: URL, patience: float) -> dict[str, Any]:
 
 
 def _sqlite_begins(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(_WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    driver: Any = connection.connection.driver_connection
+    driver.execute("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES, False) else "BEGIN")
 
 
 def _write_ahead(cursor: Any, patience: float) -> None:

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, Text, bindparam, delete, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Select,
+    Text,
+    bindparam,
+    delete,
+    literal_column,
+    select,
+    update,
+)
 
 from isocenter.adapters.sql.commit import Committing
 from isocenter.adapters.sql.cursor import cursor, position
@@ -14,6 +27,7 @@ from isocenter.adapters.sql.database import Database
 from isocenter.adapters.sql.head import Head, HeadLock
 from isocenter.adapters.sql.levels import follow, forget_empty_levels
 from isocenter.adapters.sql.rows import CHUNK, chunks, image_record, parts, raw_record, same_identity
+from isocenter.adapters.sql.sized import Sized
 from isocenter.adapters.sql.tables import details, images
 from isocenter.adapters.sql.text import clean
 from isocenter.errors import Conflict
@@ -45,15 +59,17 @@ class SqlIndex:
         one = (images.c.sop_instance_uid == bindparam("sop_instance_uid"), images.c.store == bindparam("store"))
         self._instance = database.compiled(select(images).where(*one, *current))
         self._get = database.compiled(select(images).where(images.c.id == bindparam("id")))
-        beside = select(details.c.metadata, details.c.frames).join_from(images, details)
-        self._details = database.compiled(beside.where(images.c.id == bindparam("id")))
+        self._series = database.compiled(_of_level(current, "study_uid", "series_uid"))
+        self._study = database.compiled(_of_level(current, "study_uid"))
+        beside = select(images.c.id, details.c.metadata, details.c.frames).join_from(images, details)
+        self._details = Sized(database, lambda ids: beside.where(images.c.id.in_(ids)))
 
     def commit(self, new: Sequence[tuple[NewImage, AuditEntry]], *, keep_versions: bool = False) -> Sequence[Committed]:
         return self._commit(new, keep_versions)
 
     def get(self, id: str) -> ImageRecord | None:
-        row = self._fetched(self._get, (clean(id),))
-        return None if row is None else raw_record(row)
+        rows = self._database.fetched(self._get, (clean(id),))
+        return raw_record(rows[0]) if rows else None
 
     def images(self, query: ImageQuery) -> Page[ImageRecord]:
         after = 0 if query.after is None else position("images", query.after)
@@ -61,44 +77,39 @@ class SqlIndex:
             return Page(())
         if (one := _one_instance(query)) is not None:
             return self._one(query, *one)
+        if (level := _one_level(query)) is not None:
+            statement = self._study if query.series_uid is None else self._series
+            rows: Sequence[Any] = self._database.fetched(statement, (*level, after, query.limit + 1))
+        else:
+            rows = self._chosen(query, after)
+        page = rows[: query.limit]
+        following = cursor("images", page[-1][0]) if len(rows) > query.limit else None
+        return Page(tuple(map(raw_record, page)), following)
+
+    def _one(self, query: ImageQuery, uid: str, store: str) -> Page[ImageRecord]:
+        rows = self._database.fetched(self._instance, (uid, store))
+        if not rows:
+            return Page(())
+        record = raw_record(rows[0])
+        study, series = query.study_uid, query.series_uid
+        fits = study in (None, record.study_uid) and series in (None, record.series_uid)
+        return Page((record,) if fits else ())
+
+    def _chosen(self, query: ImageQuery, after: int) -> Sequence[Any]:
+        """Rows that any query asks for, one more than its limit, by their positions, which stand first."""
         rows: list[Row[Any]] = []
         with self._database.reading() as connection:
             # Each part gives its first rows, so that the first rows of all parts are the first rows of all.
             for part in parts(query, sqlite=self._database.is_sqlite):
                 chosen = part.where(images.c.position > after).order_by(images.c.position)
                 rows += connection.execute(chosen.limit(query.limit + 1)).all()
-        rows.sort(key=lambda row: int(row.position))
-        page = rows[: query.limit]
-        following = cursor("images", page[-1].position) if len(rows) > query.limit else None
-        return Page(tuple(map(raw_record, page)), following)
-
-    def _one(self, query: ImageQuery, uid: str, store: str) -> Page[ImageRecord]:
-        row = self._fetched(self._instance, (uid, store))
-        if row is None:
-            return Page(())
-        record = raw_record(row)
-        study, series = query.study_uid, query.series_uid
-        fits = study in (None, record.study_uid) and series in (None, record.series_uid)
-        return Page((record,) if fits else ())
-
-    def _fetched(self, statement: str, values: Sequence[str]) -> Any:
-        with self._database.reading() as connection:
-            cursor = self._database.cursor(connection)
-            cursor.execute(statement, values)
-            row = cursor.fetchone()
-            cursor.close()
-        return row
+        return sorted(rows, key=itemgetter(0))
 
     def details(self, ids: Sequence[str]) -> Mapping[str, Details]:
-        if len(ids) == 1:
-            row = self._fetched(self._details, (clean(ids[0]),))
-            return {} if row is None else {ids[0]: Details(*row)}
-        chosen = select(images.c.id, details.c.metadata, details.c.frames).join_from(images, details)
         found: dict[str, Details] = {}
-        with self._database.reading() as connection:
-            for part in chunks(clean(id) for id in ids):
-                for id, metadata, frames in connection.execute(chosen.where(images.c.id.in_(part))):
-                    found[id] = Details(metadata, frames)
+        for part in chunks(clean(id) for id in ids):
+            for id, metadata, frames in self._database.fetched(*self._details.of(part)):
+                found[id] = Details(metadata, frames)
         return {id: found[id] for id in ids if id in found}
 
     def transition(self, ids: Sequence[str], to: State, entry: AuditEntry) -> Sequence[ImageRecord]:
@@ -148,6 +159,24 @@ def _one_instance(query: ImageQuery) -> tuple[str, str] | None:
         stores, study_uid=query.study_uid, series_uid=query.series_uid, sop_instance_uids=uids, limit=query.limit
     )
     return (clean(uids[0]), clean(stores[0])) if query == plain else None
+
+
+def _one_level(query: ImageQuery) -> tuple[str, ...] | None:
+    """Store, study and maybe series where a query asks for all current instances of one of these."""
+    stores, study, series = query.stores, query.study_uid, query.series_uid
+    if stores is None or len(stores) != 1 or study is None:
+        return None
+    plain = ImageQuery(stores, study_uid=study, series_uid=series, after=query.after, limit=query.limit)
+    named = (stores[0], study) if series is None else (stores[0], study, series)
+    return tuple(map(clean, named)) if query == plain else None
+
+
+def _of_level(current: Sequence[ColumnElement[bool]], *uids: str) -> Select[Any]:
+    """A page of the current instances of a study or series."""
+    same = [images.c[name] == bindparam(name) for name in ("store", *uids)]
+    chosen = select(images).where(*same, *current, images.c.position > bindparam("after"))
+    # SQLite takes no limit without an offset, which SQLAlchemy would bind.
+    return chosen.order_by(images.c.position).limit(bindparam("limit", type_=Integer())).offset(literal_column("0"))
 
 
 def _in_states(connection: Connection, ids: Sequence[str], states: Sequence[State]) -> list[ImageRecord]:

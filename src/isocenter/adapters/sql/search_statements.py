@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Text, bindparam, literal_column, select
+from sqlalchemy import Connection, bindparam, literal_column, select
 
 from isocenter.adapters.sql.database import Database
+from isocenter.adapters.sql.sized import Sized
 from isocenter.adapters.sql.tables import head, series
 
 
@@ -18,24 +19,17 @@ class SearchStatements:
         self._database = database
         # Every change to what is found appends an event or takes a position.
         self._version = database.compiled(select(head.c.event, head.c.position))
-        self._held: dict[int, str] = {}
+        chosen = select(series.c.study_uid, series.c.modality)
+        here = (series.c.store == bindparam("store"), series.c.instances > literal_column("0"))
+        self._held = Sized(database, lambda uids: chosen.where(series.c.study_uid.in_(uids), *here))
 
     def version(self, connection: Connection) -> tuple[int, ...]:
         return tuple(self._fetched(connection, self._version, ())[0])
 
     def held(self, connection: Connection, uids: Sequence[str], store: str) -> list[Any]:
         """Study and modality of each series with a current image in these studies."""
-        size = 1 << (len(uids) - 1).bit_length()  # a handful of sizes, so that a handful of statements is kept
-        statement = self._held.get(size)
-        if statement is None:
-            named = [bindparam(f"uid{number}", type_=Text()) for number in range(size)]
-            chosen = select(series.c.study_uid, series.c.modality).where(
-                series.c.study_uid.in_(named),
-                series.c.store == bindparam("store"),
-                series.c.instances > literal_column("0"),
-            )
-            statement = self._held[size] = self._database.compiled(chosen)
-        return self._fetched(connection, statement, (*uids, *[uids[-1]] * (size - len(uids)), store))
+        statement, values = self._held.of(uids)
+        return self._fetched(connection, statement, (*values, store))
 
     def _fetched(self, connection: Connection, statement: str, values: Sequence[str]) -> list[Any]:
         cursor = self._database.cursor(connection)
