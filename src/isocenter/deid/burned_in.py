@@ -51,11 +51,8 @@ class Wanted:
             if why is not None:
                 found[place] = why
         for places in _neighbours(boxes):
-            if all(place in found for place in places):
-                continue
-            why = self._joined([texts[place] for place in places])
-            for place in places if why else ():
-                found.setdefault(place, why or "pattern")
+            for place, why in self._joined({place: folded(texts[place]) for place in places}):
+                found.setdefault(place, why)
         for place, text in enumerate(texts):
             self._follow(place, text, texts, boxes, found)
         return found
@@ -69,12 +66,19 @@ class Wanted:
             return "pattern"
         return "text" if self._all and _WORD.search(plain) else None
 
-    def _joined(self, texts: list[str]) -> Why | None:
-        """What boxes beside one another are together and no part of them is by itself."""
-        plain = [folded(text) for text in texts]
-        if self._is_known(" ".join(plain)) and not any(self._is_known(text) for text in plain):
-            return "identifier"
-        return "pattern" if _has_date("".join(plain)) and not any(_has_date(text) for text in plain) else None
+    def _joined(self, texts: dict[int, str]) -> Iterator[tuple[int, Why]]:
+        """What of boxes beside one another lies across them: a name or number in parts, a date in parts."""
+        parts = {place: "".join(_WORD.findall(text)) for place, text in texts.items()}
+        owners = [place for place, part in parts.items() for _ in part]
+        whole = "".join(parts.values())
+        for read, sought in ((_as_letters(whole), self._fuzzy), (_as_digits(whole), self._long_codes)):
+            for identifier in sought:
+                at = read.find(identifier)
+                while at >= 0:
+                    yield from ((place, "identifier") for place in dict.fromkeys(owners[at : at + len(identifier)]))
+                    at = read.find(identifier, at + 1)
+        if _has_date("".join(texts.values())) and not any(_has_date(text) for text in texts.values()):
+            yield from ((place, "pattern") for place in texts)
 
     def _follow(self, place: int, text: str, texts: list[str], boxes: Sequence[TextBox], found: dict[int, Why]) -> None:
         """What a label stands before or over goes with it; so does the time beside a date."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -104,6 +104,12 @@ class News:
             for box in _islands(wide)
         ]
 
+    def forget(self, boxes: Iterable[Box]) -> None:
+        """Let what stands in these boxes be new wherever it is seen next."""
+        for box in boxes if self._known is not None else ():
+            down = slice(box.y // _BLOCK, -(-box.bottom // _BLOCK))
+            self._known[:, down, box.x // _BLOCK : -(-box.right // _BLOCK)] = 0
+
     def _sums(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
         """A number for the content of each block."""
         rows, columns = pixels.shape[:2]
@@ -120,7 +126,7 @@ class News:
                 part ^= part >> np.uint64(29)
                 ends = np.arange(0, columns, _BLOCK)
                 total[band] += np.add.reduceat(part.sum(axis=0, dtype=np.uint64), ends) * factor
-        return total
+        return np.maximum(total, np.uint64(1))
 
 
 def _widened(marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -51,7 +51,7 @@ class Search:
         for number in range(1, self._frames.count + 1):
             pixels, photometric = self._without(number, self._first)
             read[number] = self._cuts(pixels, photometric, news)
-            self._remember(read[number], pixels)
+            news.forget(self._remember(read[number], pixels))
         cuts: dict[int, tuple[Cut, ...]] = {}
         again = News()
         for number in range(1, self._frames.count + 1):
@@ -82,6 +82,8 @@ class Search:
             left = self._cuts(pixels, photometric, news)
             if not left:
                 return text
+            # Looked at once more, here and in the frames that show the same.
+            news.forget(cut.box for cut in left)
             text = merged([*text, *left])
         raise Rejected(
             f"text that is to go was still read in its pixels after {_ROUNDS} rounds", code="burned-in-text-left"
@@ -101,15 +103,17 @@ class Search:
             found += [cut for cut in cuts if look.scale >= 1 or not any(_spans(fine, cut) for fine in found)]
         return merged(found)
 
-    def _remember(self, cuts: Iterable[Cut], pixels: npt.NDArray[Any]) -> None:
-        if self._frames.count == 1:
-            return
-        for cut in cuts:
-            stencil = _Stencil.of(cut, pixels)
-            if len(self._stencils) < _MOST_STENCILS and not any(
-                known.cut.box == cut.box and known.fits(pixels) for known in self._stencils
-            ):
-                self._stencils.append(stencil)
+    def _remember(self, cuts: Iterable[Cut], pixels: npt.NDArray[Any]) -> list[Box]:
+        """Keep what was found for other frames; gives the boxes for which there is no more room."""
+        beyond = []
+        for cut in cuts if self._frames.count > 1 else ():
+            if any(known.cut.box == cut.box and known.fits(pixels) for known in self._stencils):
+                continue
+            if len(self._stencils) < _MOST_STENCILS:
+                self._stencils.append(_Stencil.of(cut, pixels))
+            else:
+                beyond.append(cut.box)
+        return beyond
 
 
 def _cut(text: Box, why: Why, rows: int, columns: int) -> Cut:
@@ -154,8 +158,11 @@ class _Stencil:
 
     def fits(self, pixels: npt.NDArray[Any]) -> bool:
         there = _grey(pixels[(self.cut.text or self.cut.box).slices])
-        changed = np.abs(there - self.values)[self.strokes]
-        return changed.size > 0 and float(np.median(changed)) <= _SAME * self.contrast
+        changed = np.abs(there - self.values)
+        if not changed.any():
+            return True
+        strokes = changed[self.strokes]
+        return strokes.size > 0 and float(np.median(strokes)) <= _SAME * self.contrast
 
 
 def _grey(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

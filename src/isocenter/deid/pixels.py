@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+
 import numpy as np
 
 from isocenter.deid.boxes import Box, Cut, Why, covered, outside

@@ -112,7 +112,7 @@ def pixel_changes(source: Source, description: PixelDescription, target: str, ge
     changes = {**_image_pixel_changes(description, first, implicit)}
     if target in LOSSY_TARGETS:
         changes |= _lossy_changes(source, description, target, first, implicit)
-    elif description.transfer_syntax_uid in _LOSSY_SOURCES and _LOSSY not in source.elements:
+    elif description.transfer_syntax_uid in _LOSSY_SOURCES and _text(source, _LOSSY) != "01":
         changes[_LOSSY] = (element_bytes(_LOSSY, "CS", b"01", implicit=implicit),)
     for tag in (*_OFFSET_TABLES, _MAC_PARAMETERS, _SIGNATURES, _TRAILING_PADDING):
         changes[tag] = None
