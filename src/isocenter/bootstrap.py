@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,6 +13,7 @@ import structlog
 from fastapi import FastAPI
 
 from isocenter.adapters.blobs.folder import FolderBlobStore
+from isocenter.adapters.detectors.on_demand import OnDemand
 from isocenter.adapters.home import Home
 from isocenter.adapters.processes import ProcessSandbox
 from isocenter.adapters.sql.api_keys import SqlApiKeys
@@ -23,6 +25,7 @@ from isocenter.adapters.sql.job_ledger import SqlJobLedger
 from isocenter.adapters.sql.migrate import migrate
 from isocenter.adapters.sql.search import SqlSearchIndex
 from isocenter.adapters.sql.secrets import SqlSecrets
+from isocenter.adapters.vault import FolderVault
 from isocenter.archive.audit import ReadTrail
 from isocenter.archive.delete import Delete
 from isocenter.archive.file_set import FileSets
@@ -33,17 +36,24 @@ from isocenter.archive.retrieve import Retrieve
 from isocenter.archive.search import BASE, Searching, prepare
 from isocenter.archive.store import Store
 from isocenter.archive.transcoded import Transcoded
+from isocenter.deid.engine import Deidentifier
+from isocenter.deid.pixels import PixelCleaner
+from isocenter.deid.profile import Profile
+from isocenter.deid.pseudonyms import Pseudonyms
 from isocenter.dicom.elements import Limits
 from isocenter.dicom.guards import guard_pydicom
+from isocenter.errors import BadRequest, NotFound
 from isocenter.pipeline.ingest import Ingest
+from isocenter.ports.audit_log import AuditLog
 from isocenter.ports.blob_store import BlobStore
+from isocenter.ports.detector import TextDetector
 from isocenter.ports.platform import Platform
 from isocenter.settings import LOOPBACK, Settings
 from isocenter.web.app import create_app
 from isocenter.web.auth import Anyone, Authenticator, FirstOf, KeyAuthenticator, Policy
 from isocenter.web.services import Services, WebLimits
 
-AUDIT_KEY = "audit-chain"
+AUDIT_KEY, SIGNING_KEY, DEID_KEY = "audit-chain", "deid-signing", "deid:"
 log = structlog.get_logger()
 
 
@@ -106,9 +116,75 @@ def _blobs(settings: Settings) -> BlobStore:
         return FolderBlobStore(settings.home / "blobs")
     if "://" not in url:
         return FolderBlobStore(Path(url))
+    return object_store(settings, url)
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The secrets of one de-identification project, out of the key store."""
+
+    name: str
+    secret: bytes
+    is_new: bool
+    pseudonyms: Pseudonyms
+    signing_key: bytes  # Ed25519, of this installation
+    vault: FolderVault
+    audit: AuditLog
+    close: Callable[[], None]
+
+
+def open_project(settings: Settings, name: str, *, make: bool = True) -> Project:
+    """A project's secrets; there is no default one, so the first use of a name makes it, if `make`."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", name):
+        raise BadRequest("a project's name is lower-case letters, digits and hyphens")
+    backends = open_backends(settings)
+    secrets = backends.platform.secrets
+    entry = DEID_KEY + name
+    if not make and secrets.get(entry) is None:
+        backends.close()
+        raise NotFound("there is no project of that name; isocenter key list shows those there are")
+    made = token_bytes(32)
+    secret = secrets.create(entry, made)
+    pseudonyms = Pseudonyms(secret)
+    vault = FolderVault(settings.home / "vault" / name, pseudonyms.vault_key())
+
+    def close() -> None:
+        vault.close()
+        backends.close()
+
+    signing_key = secrets.create(SIGNING_KEY, token_bytes(32))
+    return Project(name, secret, secret == made, pseudonyms, signing_key, vault, backends.platform.audit, close)
+
+
+def object_store(settings: Settings, url: str) -> BlobStore:
+    """A bucket, or a prefix in one, by its URL; the options of the connection are those of `blobs_options`."""
     from isocenter.adapters.blobs.objects import ObjectBlobStore  # obstore is loaded only where it serves
 
     return ObjectBlobStore(url, {name: value.get_secret_value() for name, value in settings.blobs_options.items()})
+
+
+def folder_store(folder: Path) -> BlobStore:
+    """A folder as a destination: its files appear whole and durable."""
+    return FolderBlobStore(folder)
+
+
+def deidentifier_of(settings: Settings, profile: Profile, secret: bytes) -> tuple[Deidentifier, Callable[[], None]]:
+    """What de-identifies in one process, and how it is closed. Misconfigured where it takes a part not installed."""
+    guard_pydicom()
+    pseudonyms, limits = Pseudonyms(secret), _limits(settings)
+    pixels = profile.pixels
+    if not (pixels.takes_a_detector or pixels.masks or pixels.ultrasound_regions):
+        return Deidentifier(profile, pseudonyms, limits=limits), lambda: None
+    detector = OnDemand(_rapid_ocr, ("rapidocr", "onnxruntime", "cv2")) if pixels.takes_a_detector else None
+    sandbox = ProcessSandbox(1, settings.decode_memory_bytes, preload=("isocenter.dicom.decode",))
+    cleaner = PixelCleaner(profile.pixels, detector, sandbox, seconds=settings.decode_seconds)
+    return Deidentifier(profile, pseudonyms, pixels=cleaner, limits=limits), sandbox.close
+
+
+def _rapid_ocr() -> TextDetector:
+    from isocenter.adapters.detectors.rapid_ocr import RapidOcr  # loaded only where text is read
+
+    return RapidOcr(threads=1)
 
 
 def ingest_of(settings: Settings, platform: Platform) -> Ingest:

@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import atexit
 import json
-import os
-import signal
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
-from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
-from threading import Thread
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
-from rich.text import Text
 
 from isocenter.archive.store import Placement
 from isocenter.bootstrap import ingest_of, open_backends
 from isocenter.cli.caller import caller
 from isocenter.cli.sources import Source, read_chunks, sources
+from isocenter.cli.workers import Processes, batches, process_count, progress_bar
 from isocenter.cli.zip_archives import ZipReader
 from isocenter.errors import BadRequest, Malformed, Rejected
 from isocenter.records import Receipt
@@ -74,7 +57,7 @@ def ingest(
     told: Counter[str] = Counter()
     refused: list[Told] = []
     out = report.open("w", encoding="utf-8") if report else None
-    with _progress(console) as progress:
+    with progress_bar(console) as progress:
         task = progress.add_task("ingest", total=None)
         for result in _run(settings, placement, subject, paths, jobs, lambda n: progress.update(task, total=n)):
             progress.advance(task)
@@ -90,18 +73,6 @@ def ingest(
         raise typer.Exit(3)
     if told["rejected"] or not told.total():
         raise typer.Exit(1)
-
-
-class _Rate(ProgressColumn):
-    """Files a second."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.0f}/s" if task.speed else "")
-
-
-def _progress(console: Console) -> Progress:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, _Rate(), TimeRemainingColumn(), console=console, transient=True)
 
 
 def _run(
@@ -122,24 +93,15 @@ def _run(
     total(len(found))
     if len(found) <= _BATCH // 2 or any(source.path == "-" for source in found):
         worker = _Worker(settings, placement, subject)
-        for start in range(0, len(found), _BATCH):
-            yield from worker.take(found[start : start + _BATCH])
+        for batch in batches(found, _BATCH):
+            yield from worker.take(batch)
         worker.close()
         return
-    count = min(jobs or os.cpu_count() or 1, -(-len(found) // _BATCH))
-    batches = iter([found[start : start + _BATCH] for start in range(0, len(found), _BATCH)])
-    with ProcessPoolExecutor(
-        count,
-        mp_context=get_context("spawn"),
-        initializer=_open_worker,
-        initargs=(settings, placement, subject),
-    ) as pool:
-        pending = {pool.submit(_in_worker, batch) for batch in islice(batches, 2 * count)}
-        while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield from future.result()
-            pending |= {pool.submit(_in_worker, batch) for batch in islice(batches, len(done))}
+    work = batches(found, _BATCH)
+    count = process_count(jobs, len(work))
+    with Processes(count, _open_worker, (settings, placement, subject)) as processes:
+        for told in processes.spread(_in_worker, work):
+            yield from told
 
 
 class _Worker:
@@ -184,18 +146,9 @@ _open: list[_Worker] = []  # the worker of this process; a pool has no other pla
 
 
 def _open_worker(settings: Settings, placement: Placement, subject: str | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     worker = _Worker(settings, placement, subject)
     _open.append(worker)
     atexit.register(worker.close)
-
-
-def _end_with_parent(parent: int) -> None:
-    """A worker whose parent was killed would wait for work for ever."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
 
 
 def _in_worker(batch: Sequence[Source]) -> list[Told]:

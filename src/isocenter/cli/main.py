@@ -9,7 +9,20 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from isocenter import __version__
-from isocenter.cli import audit, check, ingest, keys, reindex, serve, show_settings
+from isocenter.cli import (
+    audit,
+    check,
+    deid,
+    ingest,
+    key,
+    keys,
+    profile,
+    reidentify,
+    reindex,
+    serve,
+    show_settings,
+    verify,
+)
 from isocenter.errors import IsocenterError, Unavailable
 
 app = typer.Typer(
@@ -21,11 +34,16 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("ingest")(ingest.ingest)
+app.command("deid")(deid.deid)
+app.command("verify")(verify.verify)
+app.command("reidentify")(reidentify.reidentify)
 app.command("fsck")(check.fsck)
 app.command("scrub")(check.scrub)
 app.command("reindex")(reindex.reindex)
 app.command("restore")(check.restore)
 app.command("settings")(show_settings.settings)
+app.add_typer(profile.app, name="profile")
+app.add_typer(key.app, name="key")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
 

@@ -23,7 +23,10 @@ class Evidence:
     output_sha256: str = ""
     output_bytes: int = 0
     sop_class_uid: str = ""
-    sop_instance_uid: str = ""  # the new one
+    patient: str = ""  # the pseudonym
+    study_instance_uid: str = ""  # the new ones
+    series_instance_uid: str = ""
+    sop_instance_uid: str = ""
     actions: Sequence[tuple[int, str, str, int]] = ()
     echoes: Sequence[tuple[int, int]] = ()
     looked_for: int = 0
@@ -33,7 +36,7 @@ class Evidence:
     warnings: list[str] = field(default_factory=list)
 
     def model(self) -> dict[str, Any]:
-        """The record as JSON values; attributes by tag and keyword."""
+        """The record as JSON values."""
         return {
             "software": f"isocenter {__version__}",
             "profile": self.profile,
@@ -43,18 +46,25 @@ class Evidence:
             "source": {"sha256": self.source_sha256, "bytes": self.source_bytes},
             "output": {"sha256": self.output_sha256, "bytes": self.output_bytes},
             "sop_class_uid": self.sop_class_uid,
+            "patient": self.patient,
+            "study_instance_uid": self.study_instance_uid,
+            "series_instance_uid": self.series_instance_uid,
             "sop_instance_uid": self.sop_instance_uid,
-            "actions": [
-                {"tag": f"{tag:08X}", "keyword": keyword_of(tag), "action": action, "rule": rule, "count": count}
-                for tag, action, rule, count in self.actions
-            ],
+            "actions": self._by_rule(),
             "scan": {
                 "identifiers": self.looked_for,
                 "bytes": self.scanned_bytes,
-                "echoes": [{"tag": f"{tag:08X}", "keyword": keyword_of(tag), "count": n} for tag, n in self.echoes],
+                "echoes": {keyword_of(tag): count for tag, count in self.echoes},
                 "left": 0,
             },
             "pixels": self.pixels,
             "codestreams_cleaned": self.codestreams_cleaned,
             "warnings": self.warnings,
         }
+
+    def _by_rule(self) -> list[dict[str, Any]]:
+        """What each rule did: attributes by keyword, or tag where they have none, and how often each."""
+        found: dict[tuple[str, str], dict[str, int]] = {}
+        for tag, action, rule, count in self.actions:
+            found.setdefault((rule, action), {})[keyword_of(tag)] = count
+        return [{"rule": rule, "action": action, "attributes": done} for (rule, action), done in found.items()]

@@ -28,6 +28,7 @@ _CHARACTER_SET = 0x00080005
 _TEXTS = frozenset(("LO", "LT", "SH", "ST", "UC", "UT"))
 # The code of a concept (PS3.3 8.8) is no free text: within sequences that have to be made dummies it stays legal.
 _CODES = frozenset((0x00080100, 0x00080102, 0x00080103, 0x00080104, 0x00080119, 0x00080120, 0x00080122))
+_HIERARCHY = frozenset((0x00080018, 0x0020000D, 0x0020000E))
 _WELL_KNOWN = "1.2.840.10008."
 
 
@@ -46,6 +47,7 @@ class Done:
 
     actions: Counter[tuple[int, str, str]] = field(default_factory=Counter)
     gathered: Gathered = field(default_factory=Gathered)
+    identity: list[tuple[int, str, str]] = field(default_factory=list)  # tag, original, pseudonym
 
 
 class HeaderRules:
@@ -231,7 +233,10 @@ class HeaderRules:
                 return self._lost(path, element, vr)
             new = shifted
         else:
-            new = self._pseudonym(tag, text.decode(raw, vr).strip(" \0"))
+            written = text.decode(raw, vr).strip(" \0")
+            new = self._pseudonym(tag, written)
+        if action is Action.PSEUDONYM or (action is Action.UID and tag in _HIERARCHY):
+            self.done.identity.append((tag, written, new))
         return element if new == written else _new(element, vr, new.encode("ascii"))
 
     def _lost(self, path: Path, element: Element, vr: str) -> Element | None:

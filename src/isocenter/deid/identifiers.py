@@ -32,7 +32,10 @@ _CODE = re.compile(r"[\W_]+")
 _FEWEST_LETTERS, _FEWEST_SIGNS = 3, 4
 _MOST = 2000  # identifiers of one instance: a list of more is no longer of one person
 
-__all__ = ["Gathered", "Known", "folded"]
+# Where names of people stand besides VR PN, and dates of an instance: what a first look at a study gathers.
+TELLING = _CODES | _PLACES | {0x00080020, 0x00080021, 0x00080022, 0x00080023, 0x00080012, 0x00100030, 0x0008002A}
+
+__all__ = ["TELLING", "Gathered", "Known", "folded"]
 
 
 def folded(text: str) -> str:

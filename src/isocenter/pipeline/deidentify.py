@@ -1,0 +1,93 @@
+"""De-identifies sources into a destination: each released durably with its evidence, or kept back with a reason."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from isocenter.deid.engine import Deidentifier, Released
+from isocenter.deid.evidence import Evidence
+from isocenter.deid.identifiers import Known
+from isocenter.deid.source import Readable
+from isocenter.errors import Conflict, Rejected, Unavailable
+from isocenter.ports.blob_store import BlobStore
+
+Kind = Literal["released", "duplicate", "quarantined", "failed"]
+# Where a released instance goes: its key in the destination, by its evidence and the name of its source.
+Layout = Callable[[Evidence, str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one source. `identity` is for a vault: it holds what the destination may not."""
+
+    source: str
+    kind: Kind
+    code: str | None = None
+    detail: str | None = None
+    key: str | None = None
+    evidence: dict[str, Any] = field(default_factory=dict)
+    identity: tuple[tuple[int, str, str], ...] = ()
+
+
+def by_pseudonym(evidence: Evidence, source: str) -> str:
+    """Patient, study, series, instance: folders named by pseudonyms."""
+    parts = (evidence.patient, evidence.study_instance_uid or "study", evidence.series_instance_uid or "series")
+    return "/".join((*parts, f"{evidence.sop_instance_uid}.dcm"))
+
+
+class Deidentify:
+    """De-identifies into one destination; without one it only says what would happen."""
+
+    def __init__(self, deidentifier: Deidentifier, destination: BlobStore | None, layout: Layout) -> None:
+        self.deidentifier = deidentifier
+        self._destination = destination
+        self._layout = layout
+
+    def take(self, name: str, source: Readable, known: Known | None) -> Outcome:
+        """One source, by the name under which its outcome is told. Never raises for what one source is about."""
+        try:
+            released = self.deidentifier.deidentify(source, known)
+            return self._put(name, released)
+        except Rejected as error:
+            return Outcome(name, "quarantined", error.code, error.detail)
+        except Unavailable as error:
+            return Outcome(name, "failed", error.code, error.detail)
+        except OSError as error:
+            return Outcome(name, "failed", "unreadable", f"it cannot be read ({error.strerror})")
+
+    def _put(self, name: str, released: Released) -> Outcome:
+        identity = tuple(released.identity)
+        if self._destination is None:
+            evidence = released.write(lambda piece: None)
+            return Outcome(name, "released", None, None, self._layout(evidence, name), evidence.model(), identity)
+        key = self._layout(released.evidence, name)
+        writer = self._destination.create(key)
+        try:
+            evidence = released.write(writer.write)
+            writer.commit()
+        except Conflict:
+            writer.abort()
+            return self._there_already(name, key, released.evidence)
+        except BaseException:
+            writer.abort()
+            raise
+        return Outcome(name, "released", None, None, key, evidence.model(), identity)
+
+    def _there_already(self, name: str, key: str, evidence: Evidence) -> Outcome:
+        """The same instance again, or after a run that was cut short, is no error; other bytes of its name are."""
+        assert self._destination is not None
+        digest = hashlib.sha256()
+        for chunk in self._destination.stream(key):
+            digest.update(chunk)
+        if hmac.compare_digest(digest.hexdigest(), evidence.output_sha256):
+            return Outcome(name, "duplicate", None, None, key, evidence.model())
+        return Outcome(
+            name,
+            "quarantined",
+            "conflict",
+            "the destination holds another instance of this SOPInstanceUID, profile or key; it was left as it is",
+        )
