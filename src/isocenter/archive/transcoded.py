@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from tempfile import SpooledTemporaryFile
+from typing import Protocol
 
 from isocenter.archive.retrieve import WHOLE, Retrieve
 from isocenter.dicom.data_set import DataSet
@@ -208,44 +209,19 @@ class Transcoded:
         """The elements of the top level; pixel data is leapt over, and what follows it is read too."""
         encoding = encoding_of(record.transfer_syntax_uid or "")
         if encoding.deflated:
-            walker = Walker(encoding, 0, self._limits, [])
-            self._skim(walker, opened, 0)
-            return Source(walker.elements, encoding, opened.read)
+            return Source(_walked(Walker(encoding, 0, self._limits, []), opened, 0), encoding, opened.read)
         reader = HeaderReader(self._limits)
-        position = 0
-        while position < opened.size:
-            leap = min(reader.passing_over, opened.size - position)
-            if leap:
-                reader.pass_over(leap)
-            else:
-                chunk = opened.read(position, min(_STEP, opened.size - position))
-                reader.feed(chunk)
-                leap = len(chunk)
-            position += leap
-            if any(tag in reader.elements for tag in PIXEL_TAGS):
-                break
-        else:
-            return Source(reader.finish().elements, reader.encoding, opened.read)
+        _read_on(opened, 0, reader, reader.feed, lambda: any(tag in reader.elements for tag in PIXEL_TAGS))
         elements = dict(reader.elements)
-        tag = next(tag for tag in PIXEL_TAGS if tag in elements)
+        tag = next((tag for tag in PIXEL_TAGS if tag in elements), None)
+        if tag is None:
+            return Source(reader.finish().elements, reader.encoding, opened.read)
         for later in [known for known, element in elements.items() if element.offset > elements[tag].offset]:
             del elements[later]
-        walker = Walker(reader.encoding, _end(elements[tag], opened), self._limits, [])
+        end = _end(elements[tag], opened)
+        walker = Walker(reader.encoding, end, self._limits, [])
         walker.elements.update(elements)  # so that it knows that it is past the pixels
-        self._skim(walker, opened, _end(elements[tag], opened))
-        return Source(walker.elements, reader.encoding, opened.read)
-
-    def _skim(self, walker: Walker, opened: _Opened, position: int) -> None:
-        while position < opened.size and not walker.trailing:
-            leap = min(walker.passing_over, opened.size - position)
-            if leap:
-                walker.pass_over(leap)
-            else:
-                chunk = opened.read(position, min(_STEP, opened.size - position))
-                walker.take(chunk)
-                leap = len(chunk)
-            position += leap
-        walker.finish()
+        return Source(_walked(walker, opened, end), reader.encoding, opened.read)
 
     # ---- making
 
@@ -279,6 +255,36 @@ class Transcoded:
         description = icon_description(item, element, record.transfer_syntax_uid or "")
         work = FrameWork(description, b"".join(fragments[1:]), EXPLICIT_LITTLE)
         return self._platform.sandbox.run(recompress, work, seconds=self._seconds).data
+
+
+class _Passing(Protocol):
+    """What reads a Data Set by pieces, and leaps over long values."""
+
+    @property
+    def passing_over(self) -> int: ...
+
+    def pass_over(self, count: int, /) -> None: ...
+
+
+def _read_on(
+    opened: _Opened, position: int, reader: _Passing, take: Callable[[bytes], object], enough: Callable[[], bool]
+) -> None:
+    """Give `take` what is there from a position on, but for what the reader passes over, until it has enough."""
+    while position < opened.size and not enough():
+        leap = min(reader.passing_over, opened.size - position)
+        if leap:
+            reader.pass_over(leap)
+        else:
+            chunk = opened.read(position, min(_STEP, opened.size - position))
+            take(chunk)
+            leap = len(chunk)
+        position += leap
+
+
+def _walked(walker: Walker, opened: _Opened, position: int) -> dict[int, Element]:
+    _read_on(opened, position, walker, walker.take, lambda: walker.trailing)
+    walker.finish()
+    return walker.elements
 
 
 def _end(element: Element, opened: _Opened) -> int:
