@@ -11,7 +11,7 @@ from isocenter.archive.zip_stream import Entry, ZipStream
 from isocenter.dicom.dicomdir import FileEntry, dicomdir
 from isocenter.records import ImageRecord
 
-_RECENT = 2  # a study of ten thousand takes 15 MB
+_RECENT, _RECENT_BYTES, _ENTRY_BYTES = 2, 64 << 20, 1500
 
 
 class FileSets:
@@ -22,7 +22,7 @@ class FileSets:
 
     def __init__(self, retrieve: Retrieve) -> None:
         self._retrieve = retrieve
-        self._recent: Recent[str, ZipStream] = Recent(_RECENT)
+        self._recent: Recent[str, ZipStream] = Recent(_RECENT, _RECENT_BYTES)
 
     def archive(self, records: Sequence[ImageRecord]) -> Content:
         """The archive of these instances as they are stored; the same for the same instances in the same order."""
@@ -30,7 +30,7 @@ class FileSets:
         made = self._recent.get(fingerprint)
         if made is None:
             made = self._made(records, fingerprint)
-            self._recent.put(fingerprint, made)
+            self._recent.put(fingerprint, made, _ENTRY_BYTES * len(records))
         return Content(made.chunks(), made.size, fingerprint, None, made.chunks)
 
     def _made(self, records: Sequence[ImageRecord], fingerprint: str) -> ZipStream:

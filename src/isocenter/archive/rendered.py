@@ -45,11 +45,9 @@ _MOST_SOURCE = 512 << 20  # a picture or volume is handed to its worker whole
 _MOST_FRAMES = 5000  # of an animation: eight minutes at ten frames a second
 _THUMBNAIL = Viewport(128, 128)
 _THUMBNAIL_QUALITY = 75
-# Headers of multi-frame objects kept parsed: a viewer asks for one frame after another, and a thousand functional
-# groups take a hundred times as long to read as one frame to draw.
-_RECENT = 4
-_MOST_RECENT_HEADER = 1 << 20  # bytes, compressed
-_MOST_RECENT_TABLES = 16 << 20
+# Headers kept parsed: a viewer asks for one frame after another, and a thousand functional groups take a hundred times
+# as long to read as one frame to draw. A parsed header takes some 32 times the bytes it is kept in.
+_RECENT, _RECENT_BYTES, _PARSED = 256, 64 << 20, 32
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
 
@@ -81,7 +79,7 @@ class _Source:
     """
 
     record: ImageRecord
-    kept: bytes
+    size: int  # of its header in memory, about
     metadata: Metadata
     table: FrameTable
     description: PixelDescription
@@ -97,7 +95,7 @@ class Rendered:
         self._seconds = seconds
         # In this process as many at once as there are processors: more would only take memory.
         self._here = threading.BoundedSemaphore(os.cpu_count() or 2)
-        self._recent: Recent[str, _Source] = Recent(_RECENT)
+        self._recent: Recent[tuple[str, str], _Source] = Recent(_RECENT, _RECENT_BYTES)
 
     def picture(self, record: ImageRecord, look: Look) -> bytes:
         """PNG, JPEG or GIF bytes. Unsupported, Malformed or LimitExceeded say why none can be made."""
@@ -172,31 +170,26 @@ class Rendered:
         return self._request(self._source(record), look)
 
     def _source(self, record: ImageRecord) -> _Source:
+        known = self._recent.get((record.id, record.blob.sha256))
+        if known is not None:
+            return replace(known, record=record)
         found = self._platform.index.details([record.id]).get(record.id)
         if found is None:
             raise Unsupported("this instance has no pixel data of which a picture can be made", code="no-pixel-data")
-        recent = self._recently(record, found.metadata)
-        if recent is not None:
-            return recent
         metadata = Metadata.from_bytes(found.metadata)
         syntax = record.transfer_syntax_uid or ""
         if found.frames is None:
             raise _without_frames(metadata, syntax)
         description = PixelDescription.from_data_set(DataSet(metadata.model), syntax)
-        source = _Source(record, found.metadata, metadata, FrameTable.from_bytes(found.frames), description)
-        if source.table.count > 1 and len(found.metadata) <= _MOST_RECENT_HEADER:
-            self._recent.put(record.id, source)
+        table = FrameTable.from_bytes(found.frames)
+        source = _Source(record, _PARSED * len(found.metadata) + table.memory, metadata, table, description)
+        self._keep(source)
         return source
 
-    def _recently(self, record: ImageRecord, kept: bytes) -> _Source | None:
-        """The instance as read before, unless its kept metadata changed or what was loaded with it grew too much."""
-        found = self._recent.get(record.id)
-        if found is None:
-            return None
-        if found.kept != kept or sum(list(found.loaded.values())) > _MOST_RECENT_TABLES:
-            self._recent.forget(record.id)
-            return None
-        return replace(found, record=record)
+    def _keep(self, source: _Source) -> None:
+        """Remember an instance with what is loaded; one with too large tables is forgotten."""
+        record, loaded = source.record, sum(list(source.loaded.values()))
+        self._recent.put((record.id, record.blob.sha256), source, source.size + 2 * loaded)
 
     def _of_source(self, source: _Source, look: Look, frames: Sequence[int]) -> Iterator[bytes]:
         return (self._frame(self._request(source, replace(look, frame=frame))) for frame in frames)
@@ -243,6 +236,7 @@ class Rendered:
                 data = _swapped(data)
             holder[name] = {**holder[name], "InlineBinary": base64.b64encode(data).decode("ascii")}
             source.loaded[path] = size
+            self._keep(source)
 
     def _frame(self, request: FrameRequest) -> bytes:
         if not is_plain(request):

@@ -35,7 +35,7 @@ _TAG_BYTES = 256 << 10  # the largest bulk value that is answered in place
 # Of a download of many, so much is read and checked before its turn comes: one after another, hashing would hold up
 # sending and sending hashing.
 _AHEAD, _AHEAD_BYTES, _AHEAD_THREADS = 32, 16 << 20, 2
-_RECENT = 256
+_RECENT, _RECENT_BYTES = 256, 32 << 20
 PIXEL_PATH = "7FE00010"
 PIXEL_PATHS = frozenset(("7FE00008", "7FE00009", PIXEL_PATH))
 
@@ -69,7 +69,7 @@ class Retrieve:
         self._blobs: BlobStore = platform.blobs
         self._index: Index = platform.index
         self._ahead = ThreadPoolExecutor(_AHEAD_THREADS, thread_name_prefix="read-ahead")
-        self._framed: Recent[tuple[str, str], Framed] = Recent(_RECENT)
+        self._framed: Recent[tuple[str, str], Framed] = Recent(_RECENT, _RECENT_BYTES)
 
     def image(self, id: str, stores: tuple[str, ...]) -> ImageRecord:
         """The current image with this internal id in one of `stores`, else NotFound."""
@@ -265,7 +265,7 @@ class Retrieve:
         data_set = DataSet(Metadata.from_bytes(found.metadata).model)
         description = PixelDescription.from_data_set(data_set, record.transfer_syntax_uid or "")
         made = Framed(description, FrameTable.from_bytes(found.frames))
-        self._framed.put(key, made)
+        self._framed.put(key, made, made.table.memory)
         return made
 
     def frames(self, record: ImageRecord, numbers: Iterable[int]) -> Iterator[bytes]:

@@ -42,6 +42,11 @@ class FrameTable:
     def encapsulated(self) -> bool:
         return len(self.first) > 0
 
+    @property
+    def memory(self) -> int:
+        """About how many bytes it takes."""
+        return 512 + sum(part.itemsize * len(part) for part in (self.offsets, self.lengths, self.first))
+
     def spans(self, frame: int) -> list[tuple[int, int]]:
         """Offset and length of each fragment of encapsulated frame `frame` (1-based)."""
         if not 1 <= frame <= self.count:

@@ -20,6 +20,7 @@ from pydicom.uid import ExplicitVRBigEndian, RLELossless
 
 from isocenter.adapters.blobs.folder import FolderBlobStore
 from isocenter.adapters.memory.sandbox import InProcessSandbox
+from isocenter.archive.recent import Recent
 from isocenter.archive.rendered import Look, Rendered
 from isocenter.archive.retrieve import Retrieve
 from isocenter.archive.store import Caller, Placement, Store
@@ -153,12 +154,12 @@ def test_an_overlay_kept_by_reference_is_drawn(rendered: Rendered, keep: Keep, s
     if big:
         data_set.PixelData = np.frombuffer(data_set.PixelData, "<u2").byteswap().tobytes()
     record = keep(written_as(data_set, syntax))
+    assert "InlineBinary" not in rendered.frame_request(record, Look(overlays=False)).model["60003000"]
     found = shown(rendered.picture(record, Look()))
     np.testing.assert_array_equal(found[bits.reshape(rows, columns) == 1], 255)
     without = shown(rendered.picture(record, Look(overlays=False)))
     assert (without != 255).any()
     np.testing.assert_array_equal(found, np.where(bits.reshape(rows, columns), 255, without))
-    assert "InlineBinary" not in rendered.frame_request(record, Look(overlays=False)).model["60003000"]
 
 
 def written_as(data_set: Dataset, syntax: str) -> bytes:
@@ -320,7 +321,7 @@ def test_frames_that_do_not_exist_are_not_found(rendered: Rendered, keep: Keep) 
         rendered.picture(record, replace(Look(), window=(float("nan"), 1.0)))
 
 
-def test_the_header_of_a_cine_is_read_once_and_anew_when_it_changed(
+def test_a_header_is_read_once_for_as_long_as_there_is_room(
     rendered: Rendered, keep: Keep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[bytes] = []
@@ -331,19 +332,33 @@ def test_the_header_of_a_cine_is_read_once_and_anew_when_it_changed(
         return original(data)
 
     monkeypatch.setattr(Metadata, "from_bytes", counted)
+    rendered._recent = Recent(4, 1 << 30)
     record = keep(us_cine(rows=24, columns=32))
     for frame in (1, 2, 6, 1):
         rendered.picture(record, Look(frame=frame))
     assert len(read) == 1
-    # Four cines are remembered, and this was the first.
+    # Four are remembered, and this was the first.
     for seed in range(2, 6):
         rendered.picture(keep(us_cine(seed, rows=8, columns=8)), Look())
     rendered.picture(record, Look())
     assert len(read) == 6
-    kept = rendered._recent[record.id]  # as if it had been indexed anew
-    kept.kept = b""
-    rendered.picture(record, Look())
+    single = keep(ct_slice())
+    for _ in range(3):
+        rendered.picture(single, Look())
     assert len(read) == 7
+
+
+def test_tables_that_are_loaded_with_a_header_count(rendered: Rendered, keep: Keep) -> None:
+    data_set = data_set_of(us_cine(rows=16, columns=16))
+    data_set.add_new(0x00282000, "OB", named_profile("adobergb") + bytes(INLINE))
+    record = keep(written(data_set))
+    rendered.picture(record, Look())
+    before = rendered._recent._held
+    rendered.picture(record, Look(icc_profile="yes"))
+    assert rendered._recent._held >= before + 2 * INLINE
+    rendered._recent = Recent(4, INLINE)
+    rendered.picture(record, Look(icc_profile="yes"))
+    assert rendered._recent._held == 0
 
 
 def test_threads_that_ask_for_frames_of_one_cine_do_not_disturb_each_other(rendered: Rendered, keep: Keep) -> None:
