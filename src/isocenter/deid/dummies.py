@@ -32,6 +32,8 @@ _LEGAL = {
     0x001021C0: b"\4\0",  # Pregnancy Status: unknown
 }
 MODEST_BYTES = 16
+# Enumerated Values of attributes that options retain: a value that is none of them may be anything.
+ENUMERATED = {0x00100040: (b"M", b"F", b"O"), 0x00102203: (b"ALTERED", b"UNALTERED")}
 
 
 def settled(vr: str, tag: int) -> str:

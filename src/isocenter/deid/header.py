@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from isocenter.deid.dates import capped_age, moved
-from isocenter.deid.dummies import dummy, settled
+from isocenter.deid.dummies import ENUMERATED, dummy, settled
 from isocenter.deid.identifiers import Gathered
 from isocenter.deid.pseudonyms import Pseudonyms
 from isocenter.deid.rules import COMPOUNDS, PSEUDONYMS, Action, Rule, Rules
@@ -27,7 +27,11 @@ Cleaner = Callable[[str, bool], str]
 _CHARACTER_SET = 0x00080005
 _TEXTS = frozenset(("LO", "LT", "SH", "ST", "UC", "UT"))
 # The code of a concept (PS3.3 8.8) is no free text: within sequences that have to be made dummies it stays legal.
-_CODES = frozenset((0x00080100, 0x00080102, 0x00080103, 0x00080104, 0x00080119, 0x00080120, 0x00080122))
+_MEANING = 0x00080104
+_CODES = frozenset((0x00080100, 0x00080102, 0x00080103, 0x00080119, 0x00080120, 0x00080122))
+_SCHEMES = frozenset(
+    (b"DCM", b"SCT", b"SRT", b"SNM3", b"LN", b"UCUM", b"FMA", b"RADLEX", b"NCIt", b"UMLS", b"MDC", b"I10")
+)
 _HIERARCHY = frozenset((0x00080018, 0x0020000D, 0x0020000E))
 _WELL_KNOWN = "1.2.840.10008."
 
@@ -75,7 +79,7 @@ class HeaderRules:
             action = rule.action
             if action is Action.KEEP and not mode:
                 vr = element.vr
-                if vr != "SQ" and vr != "UN" and not (self._guards and vr in _TEXTS):
+                if vr not in ("SQ", "UN") and not (self._guards and vr in _TEXTS) and tag not in ENUMERATED:
                     continue
             elif action is Action.PRIVATE:
                 if creators is None:
@@ -85,7 +89,8 @@ class HeaderRules:
                     found[tag] = new
                     self._count(tag, "remove" if new is None else "clean", rule)
                 continue
-            new = self._apply(rule, tag, element, path, text, mode)
+            own = "" if mode == "clean" and tag == _MEANING and _is_standard_code(elements) else mode
+            new = self._apply(rule, tag, element, path, text, own)
             if new is not element:
                 found[tag] = new
         return found
@@ -118,7 +123,7 @@ class HeaderRules:
         if element.vr == "SQ":
             new = self._sequence(action, tag, element, path, text, mode)
         elif mode and action is Action.KEEP:
-            if settled(element.vr, tag) in _TEXTS and tag not in _CODES:
+            if settled(element.vr, tag) in _TEXTS and tag not in _CODES and not (mode == "dummy" and tag == _MEANING):
                 action = Action(mode)
             new = self._value(action, rule, tag, element, (*path, tag), text)
         else:
@@ -193,6 +198,8 @@ class HeaderRules:
 
     def _value(self, action: Action, rule: Rule, tag: int, element: Element, path: Path, text: Text) -> Element | None:
         if action is Action.KEEP:
+            if tag in ENUMERATED and element.value not in (b"", *_padded(ENUMERATED[tag])):
+                return self._lost(path, element, "CS")
             if not self._guards or element.vr not in _TEXTS or not element.length:
                 return element
             if element.value is None:
@@ -291,6 +298,16 @@ def _new(element: Element, vr: str, value: bytes) -> Element:
 def _stated(elements: Elements) -> bytes | None:
     stated = elements.get(_CHARACTER_SET)
     return stated.value if stated is not None and isinstance(stated.value, bytes) else None
+
+
+def _padded(values: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    return (*values, *(value + b" " for value in values))
+
+
+def _is_standard_code(elements: Elements) -> bool:
+    """Whether a code's meaning is that of a public scheme, not the local words of some department."""
+    scheme = elements.get(0x00080102)
+    return scheme is not None and isinstance(scheme.value, bytes) and scheme.value.strip(b" \0") in _SCHEMES
 
 
 def _creator(elements: Elements, tag: int) -> str:
