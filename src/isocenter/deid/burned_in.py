@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from isocenter.deid.boxes import Why
 from isocenter.deid.identifiers import Known, folded
-from isocenter.deid.identifying_text import TIME, dates_in, label_in, looks_identifying, normal
+from isocenter.deid.identifying_text import TIME, dates_in, label_in, looks_identifying, may_be_a_name, normal
 from isocenter.ports.detector import TextBox
 
 _WORD: Final = re.compile(r"[^\W_]+")
@@ -27,6 +27,8 @@ _COMMON: Final = frozenset(
 )
 _SHORTEST_FUZZY, _SHORTEST_LOOSE = 5, 8  # letters from which one, and two, may have been misread
 _LONGEST_JOIN = 3  # boxes
+_IDEOGRAPHS = "\u3040"  # kana and what follows: names of two signs, with no space between words
+_NEAR = 12  # heights of a line: so near, what stands beside an identifier may be a name
 
 
 class Wanted:
@@ -37,6 +39,7 @@ class Wanted:
         words = {_as_letters(folded(word)) for word in known.words if folded(word) not in _COMMON}
         self._words = frozenset(word for word in words if len(word) >= 3)
         self._fuzzy = sorted(word for word in self._words if len(word) >= _SHORTEST_FUZZY)
+        self._ideographs = tuple(word for word in words if len(word) >= 2 and min(word) >= _IDEOGRAPHS)
         plain = {"".join(_WORD.findall(folded(code))) for code in known.codes}
         self._codes = frozenset(code for code in plain if len(code) >= 3)
         self._long_codes = sorted(_as_digits(code) for code in self._codes if len(code) >= 5)
@@ -81,12 +84,16 @@ class Wanted:
             yield from ((place, "pattern") for place in texts)
 
     def _follow(self, place: int, text: str, texts: list[str], boxes: Sequence[TextBox], found: dict[int, Why]) -> None:
-        """What a label stands before or over goes with it; so does the time beside a date."""
+        """What a label stands before or over goes with it; so do a name and the time beside a date or number."""
         if label_in(text) == "":
             after = _after(place, boxes)
             found.setdefault(place, "pattern")
             if after is not None:
                 found.setdefault(after, "pattern")
+        if place not in found and may_be_a_name(text):
+            beside = (other for other in found if _same_line(boxes[place], boxes[other]))
+            if any(_gap(boxes[place], boxes[other]) < _NEAR * boxes[place].height for other in beside):
+                found[place] = "pattern"
         if place not in found and TIME.search(folded(text)):
             beside = (other for other in found if _same_line(boxes[place], boxes[other]))
             if any(_has_date(folded(texts[other])) for other in beside):
@@ -99,6 +106,8 @@ class Wanted:
         if any(self._is_known_word(token) for token in tokens) or self._has_known_code(tokens):
             return True
         whole = _as_letters("".join(tokens))
+        if any(word in whole for word in self._ideographs):
+            return True
         # A name that was read with a gap in it.
         if any(len(word) > _SHORTEST_FUZZY and word in whole for word in self._fuzzy):
             return True
@@ -190,6 +199,10 @@ def _within(first: str, second: str, most: int) -> bool:
 
 
 # ---- boxes beside one another
+
+
+def _gap(first: TextBox, second: TextBox) -> int:
+    return max(first.x, second.x) - min(first.x + first.width, second.x + second.width)
 
 
 def _same_line(first: TextBox, second: TextBox) -> bool:

@@ -65,6 +65,27 @@ _INSTITUTION: Final = re.compile(
     r"\b(hospitals?|clinics?|clinique|clinica|klinik\w*|krankenhaus|spital|hopital|ospedale|ziekenhuis|infirmary"
     r"|universi\w+|medical\s?cent(er|re)|health\s?(care|cent(er|re)|system)|institut[eo]?s?|praxis|radiolog(y|ie))\b"
 )
+# SMITH, JOHN: two or three words and nothing else; and the same without a comma, beside a date or number.
+_COMMA_NAME: Final = re.compile(r"\s*([^\W\d_]{2,}([ '-][^\W\d_]{2,})?)\s?,\s?([^\W\d_]{2,}( [^\W\d_]+\.?)?)\s*")
+_PLAIN_NAME: Final = re.compile(r"\s*[^\W\d_]{2,}([ ,'-]{1,2}[^\W\d_]+\.?){1,3}\s*")
+_LETTERS: Final = re.compile(r"[^\W\d_]+")
+# What two words beside a date mean when they are no name.
+_IMAGING: Final = frozenset(
+    _LETTERS.findall(
+        """abd abdomen abdominal acute adult adv advanced ant anterior aorta aortic ap apical arm artery arterial ax
+        axial bladder body bone bowel brain breast bpd cardiac carotid cerebral cervical chest color colour
+        compound contrast cor coronal coronary cranial ct delay diastole dist distal doppler dual dyn early
+        echo elbow erect exam fetal fetus flow foot frame freq gain gallbladder gen general gray grey hand
+        head heart hip image inf inferior internal kidney knee lat lateral late left leg lesion level liver
+        long longitudinal low lower lumbar lung lymph mag main mammo map mass med medial mid mode mri neck
+        nodule node ob obstetrics oblique ovary pa pancreas pelvis peak phase portable portal pos post
+        posterior power prone prostate prox proximal pulse rad renal right sag sagittal scan scout septum
+        seq series shoulder single sinus slice small smallparts soft spine spleen start stop stomach study
+        supine sup superior systole tendon testis thorax thoracic thyroid time tissue total trans transverse
+        tumor ultrasound upper upright uterus valve vas vascular vein vel velocity venous ventricle view vol
+        volume wall width window wrist xray zoom"""
+    )
+)
 
 
 def normal(text: str) -> str:
@@ -138,9 +159,19 @@ def looks_identifying(text: str) -> bool:
         return not _MEASURE.fullmatch(read.strip())
     return bool(
         label_in(text)
+        or (_COMMA_NAME.fullmatch(text) and not _is_imaging(plain))
         or _TITLES.search(text)
         or _NAMES.search(text)
         or _AGE.search(plain)
         or _INSTITUTION.search(plain)
         or _LONE_TIME.search(plain)
     )
+
+
+def may_be_a_name(text: str) -> bool:
+    """Whether a line is two to four words that say nothing of an image: beside a date or number, somebody's name."""
+    return _PLAIN_NAME.fullmatch(text) is not None and not _is_imaging(folded(text))
+
+
+def _is_imaging(plain: str) -> bool:
+    return any(word in _IMAGING for word in _LETTERS.findall(plain))

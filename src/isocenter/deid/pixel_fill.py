@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
@@ -56,24 +56,25 @@ def refilled(work: Refill) -> EncodedFrame:
 
 
 def fill_of(
-    description: PixelDescription, photometric: str, pixels: Pixels, palette: tuple[int, Picture] | None
+    description: PixelDescription, photometric: str, palette: tuple[int, Picture] | None, pixels: Callable[[], Pixels]
 ) -> Fill:
-    """The stored value that is shown black under this Photometric Interpretation; `pixels` are those of one frame.
+    """The stored value that is shown black under this Photometric Interpretation; `pixels` gives those of a frame.
 
     Where values are signed or real the lowest there can be would wreck every display that adapts itself to the range:
     it is the lowest of the frame then, or nought if that is lower still (for MONOCHROME1 the highest).
     """
     if photometric == "PALETTE COLOR":
         return (0.0 if palette is None else float(darkest_entry(palette)),)
-    if pixels.ndim == 3:
+    if description.samples_per_pixel > 1:
         middle = float(1 << description.bits_stored - 1)
         if not photometric.startswith("YBR"):
             return (0.0, 0.0, 0.0)
         dark = float(1 << max(0, description.bits_stored - 4)) if photometric.startswith("YBR_PARTIAL") else 0.0
         return (dark, middle, middle)
-    if pixels.dtype.kind == "u":
+    if description.keyword == "PixelData" and not description.signed:
         return (float((1 << description.bits_stored) - 1) if photometric == "MONOCHROME1" else 0.0,)
-    finite = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
+    values = pixels()
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     if finite.size == 0:
         return (0.0,)
     if photometric == "MONOCHROME1":

@@ -9,7 +9,7 @@ from isocenter.deid.boxes import Box
 from isocenter.deid.pixel_fill import Fill, FrameBytes, Refill, decoded, fill_of, patched, patches_of, refilled
 from isocenter.deid.pixel_views import Read, display_of
 from isocenter.dicom.data_set import DataSet
-from isocenter.dicom.decode import DecodedFrame
+from isocenter.dicom.decode import MOST_SAMPLES, DecodedFrame
 from isocenter.dicom.elements import PIXEL_TAGS
 from isocenter.dicom.frames import frame_table, read_frame
 from isocenter.dicom.part10 import Header
@@ -21,10 +21,12 @@ from isocenter.dicom.pixel_encode import (
     JPEG_LS,
     RLE,
     EncodedFrame,
+    photometric_when_decoded,
     targets_of,
 )
 from isocenter.dicom.recode import Changes, Source
 from isocenter.dicom.transcode import native_pixels, pixel_changes
+from isocenter.errors import LimitExceeded
 from isocenter.ports.sandbox import Sandbox
 
 # The lossless transfer syntax of each family that keeps pixels compressed.
@@ -44,6 +46,8 @@ class Frames:
 
     def __init__(self, header: Header, read: Read, data_set: DataSet, sandbox: Sandbox, seconds: float) -> None:
         self.description = PixelDescription.from_data_set(data_set, header.transfer_syntax_uid)
+        if self.description.pixels * self.description.samples_per_pixel > MOST_SAMPLES:
+            raise LimitExceeded(f"a frame has over {MOST_SAMPLES} samples", code="decode-limit")
         self._table = frame_table(header, self.description)
         self.display = display_of(data_set, self.description, header.elements, read)
         self._source = Source(header.elements, header.encoding, read)
@@ -72,9 +76,9 @@ class Frames:
     def fill(self) -> Fill:
         """Black, by the first frame: the same in all of them."""
         if self._fill is None:
-            frame = self.decoded(1)
-            photometric = frame.photometric_interpretation
-            self._fill = fill_of(self.description, photometric, frame.pixels, self.display.palette)
+            photometric = photometric_when_decoded(self.description)
+            palette = self.display.palette
+            self._fill = fill_of(self.description, photometric, palette, lambda: self.decoded(1).pixels)
         return self._fill
 
     @property

@@ -13,8 +13,8 @@ from isocenter.deid.boxes import Box
 from isocenter.deid.pixel_views import Display, Picture, View
 from isocenter.ports.detector import TextBox, TextDetector
 
-_TILE: Final = 1536  # pixels a detector is given at once, either way, after scaling
-_OVERLAP: Final = 256
+_TILE: Final = 1024  # pixels a detector is given at once, either way, after scaling: its memory grows with them
+_OVERLAP: Final = 192
 _FLAT: Final = 6  # levels of 255: what differs by less holds no text
 _SMALL, _LARGE, _HUGE = 800, 1000, 3000  # of a frame's longer side: enlarged, reduced to half, and to a quarter
 _BLOCK: Final = 32
@@ -106,9 +106,11 @@ class News:
 
     def forget(self, boxes: Iterable[Box]) -> None:
         """Let what stands in these boxes be new wherever it is seen next."""
-        for box in boxes if self._known is not None else ():
+        known = self._known
+        for box in boxes if known is not None else ():
+            assert known is not None
             down = slice(box.y // _BLOCK, -(-box.bottom // _BLOCK))
-            self._known[:, down, box.x // _BLOCK : -(-box.right // _BLOCK)] = 0
+            known[:, down, box.x // _BLOCK : -(-box.right // _BLOCK)] = 0
 
     def _sums(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
         """A number for the content of each block."""

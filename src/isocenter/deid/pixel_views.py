@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,7 +21,8 @@ Read = Callable[[int, int], bytes]
 
 _PALETTE_DESCRIPTORS: Final = (0x00281101, 0x00281102, 0x00281103)
 _PALETTE_DATA: Final = (0x00281201, 0x00281202, 0x00281203)
-_LEVELS: Final = 4096  # of histograms of values that have more
+_MOST_LEVELS: Final = 1 << 16  # of histograms
+_BAND_PIXELS: Final = 1 << 20
 # Marks are pixels of the very highest or lowest value, as burned-in text mostly has: some, but not much of a frame.
 _FEWEST_MARKS: Final = 20
 _MOST_MARKS: Final = 0.1
@@ -133,29 +134,43 @@ def _rgb(pixels: Picture) -> Picture:
     return found
 
 
+def _bands(values: Pixels) -> Iterator[slice]:
+    """Some rows at a time, so that what is made on the way stays small beside the frame."""
+    step = max(1, _BAND_PIXELS // max(1, values.shape[1]))
+    return (slice(start, start + step) for start in range(0, values.shape[0], step))
+
+
 def _windowed(values: Pixels, low: float, high: float) -> Picture:
     scale = 255.0 / max(high - low, 1e-6)
-    shown: Picture = np.clip((values.astype(np.float32) - low) * scale, 0, 255).astype(np.uint8)
+    shown = np.empty(values.shape, np.uint8)
+    for band in _bands(values):
+        shown[band] = np.clip((values[band].astype(np.float32) - low) * scale, 0, 255)
     return shown
 
 
 def _equalised(values: Pixels) -> Picture:
     """Each value by how many pixels lie below it: what is faint anywhere in the range shows as well as what is not."""
-    low, high = values.min(), values.max()
-    span = float(high) - float(low)
+    low, span = float(values.min()), float(values.max()) - float(values.min())
+    shown = np.zeros(values.shape, np.uint8)
     if span == 0:
-        return np.zeros(values.shape, np.uint8)
-    if values.dtype.kind in "iu" and span < 1 << 16:
-        index = (values.astype(np.int32) - np.int32(low)).astype(np.intp)
-    else:
-        index = ((values.astype(np.float64) - float(low)) * ((_LEVELS - 1) / span)).astype(np.intp)
-    counts = np.bincount(index.reshape(-1))
+        return shown
+    whole = values.dtype.kind in "iu" and span < _MOST_LEVELS
+    scale = 1.0 if whole else (_MOST_LEVELS - 1) / span
+
+    def levels(band: slice) -> npt.NDArray[np.intp]:
+        found: npt.NDArray[np.intp] = ((values[band].astype(np.float64) - low) * scale).astype(np.intp)
+        return found
+
+    counts = np.zeros(_MOST_LEVELS, np.int64)
+    for band in _bands(values):
+        counts += np.bincount(levels(band).reshape(-1), minlength=_MOST_LEVELS)
     below = np.cumsum(counts) - counts / 2
     # Ends at the ends: a frame that is mostly background keeps its black.
-    first, last = below[0], below[-1]
-    table: Picture = np.round((below - first) * (255.0 / max(last - first, 1.0))).astype(np.uint8)
-    found: Picture = table[index]
-    return found
+    first, last = below[0], below[int(span * scale)]
+    table = np.clip((below - first) * (255.0 / max(last - first, 1.0)), 0, 255).round().astype(np.uint8)
+    for band in _bands(values):
+        shown[band] = table[levels(band)]
+    return shown
 
 
 def _marks(marked: npt.NDArray[np.bool_]) -> View:

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.utils import pixel_array
 
 from isocenter.adapters.memory.sandbox import InProcessSandbox
+from isocenter.adapters.processes import ProcessSandbox
 from isocenter.deid.identifiers import Known
 from isocenter.deid.pixel_frames import FAMILIES
 from isocenter.deid.pixel_policy import Mask, Pixels
@@ -602,6 +603,19 @@ def test_video_that_has_to_be_looked_at_is_unsupported(syntax):
     with pytest.raises(Unsupported) as caught:
         cleaned(data)
     assert caught.value.code == "video"
+
+
+def test_codecs_run_in_processes_of_their_own():
+    frames = put(background(np.uint16, 300, 3000, frames=2), "WINTERBOTTOM", 4095)
+    source = Parsed(pixel_instance(frames, transfer_syntax=J2K, stored=12))
+    sandbox = ProcessSandbox(1, 1 << 30)
+    try:
+        result = PixelCleaner(ALWAYS, Stamps(), sandbox).clean(source.header, source.read, KNOWN)
+        assert result is not None
+        assert {cut.frames for cut in result.record.cuts} == {"1-2"}
+        assert sum(len(piece) for piece in result.changes[0x7FE00010] or ()) > 1000
+    finally:
+        sandbox.close()
 
 
 def test_pixels_that_cannot_be_decoded_are_malformed():

@@ -107,6 +107,20 @@ def test_a_label_takes_what_stands_right_of_it_or_below():
     assert set(found([label, other])) == {0}
 
 
+def test_a_name_nobody_knows_goes_where_it_looks_like_one():
+    found = Wanted(Known(), "identifiers").found
+    assert set(found(line("SMITH JOHN", "00079241539", "Adv Breast"))) == {0, 1}
+    assert set(found(line("Smith John", "GAIN"))) == set()
+    assert set(found(line("SMITH, JOHN P."))) == {0}
+    assert set(found(line("LIVER, SAG"))) == set()
+
+
+def test_names_in_ideographs_are_found_between_others():
+    wanted = Wanted(Known(frozenset(("田中", "王"))), "identifiers")
+    assert wanted.reason("患者田中太郎様") == "identifier"
+    assert wanted.reason("肝臓") is None
+
+
 def test_the_time_beside_a_date_goes_and_a_lone_one_stays():
     found = Wanted(Known(), "identifiers").found
     assert set(found(line("03/02/2017", "17:24:57", "GAIN"))) == {0, 1}
