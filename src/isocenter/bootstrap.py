@@ -36,6 +36,7 @@ from isocenter.archive.retrieve import Retrieve
 from isocenter.archive.search import BASE, Searching, prepare
 from isocenter.archive.store import Store
 from isocenter.archive.transcoded import Transcoded
+from isocenter.deid.encrypted import recipient
 from isocenter.deid.engine import Deidentifier
 from isocenter.deid.pixels import PixelCleaner
 from isocenter.deid.profile import Profile
@@ -168,17 +169,20 @@ def folder_store(folder: Path) -> BlobStore:
     return FolderBlobStore(folder)
 
 
-def deidentifier_of(settings: Settings, profile: Profile, secret: bytes) -> tuple[Deidentifier, Callable[[], None]]:
+def deidentifier_of(
+    settings: Settings, profile: Profile, secret: bytes, certificate: bytes | None = None
+) -> tuple[Deidentifier, Callable[[], None]]:
     """What de-identifies in one process, and how it is closed. Misconfigured where it takes a part not installed."""
     guard_pydicom()
     pseudonyms, limits = Pseudonyms(secret), _limits(settings)
+    to = None if certificate is None else recipient(certificate)
     pixels = profile.pixels
     if not (pixels.takes_a_detector or pixels.masks or pixels.ultrasound_regions):
-        return Deidentifier(profile, pseudonyms, limits=limits), lambda: None
+        return Deidentifier(profile, pseudonyms, limits=limits, recipient=to), lambda: None
     detector = OnDemand(_rapid_ocr, ("rapidocr", "onnxruntime", "cv2")) if pixels.takes_a_detector else None
     sandbox = ProcessSandbox(1, settings.decode_memory_bytes, preload=("isocenter.dicom.decode",))
     cleaner = PixelCleaner(profile.pixels, detector, sandbox, seconds=settings.decode_seconds)
-    return Deidentifier(profile, pseudonyms, pixels=cleaner, limits=limits), sandbox.close
+    return Deidentifier(profile, pseudonyms, pixels=cleaner, limits=limits, recipient=to), sandbox.close
 
 
 def _rapid_ocr() -> TextDetector:

@@ -16,16 +16,28 @@ from rich.console import Console
 from rich.table import Table
 
 from isocenter import __version__
-from isocenter.bootstrap import Project, open_project
+from isocenter.bootstrap import Project, object_store, open_project
 from isocenter.cli.deid_log import Log, Stamp
-from isocenter.cli.deid_worker import Found, Job, Looked, Work, Worker, begin, deidentify_batch, look_batch
+from isocenter.cli.deid_page import write_page
+from isocenter.cli.deid_worker import (
+    Found,
+    Job,
+    Looked,
+    Work,
+    Worker,
+    begin,
+    deidentify_batch,
+    destination_of,
+    look_batch,
+)
 from isocenter.cli.sources import Source, sources
 from isocenter.cli.workers import Processes, batches, process_count, progress_bar
 from isocenter.deid import profile as profiles
+from isocenter.deid.encrypted import recipient as checked_recipient
 from isocenter.deid.identifiers import Known
 from isocenter.deid.rules import WORDS, Action
 from isocenter.deid.table import table
-from isocenter.errors import BadRequest
+from isocenter.errors import BadRequest, Rejected
 from isocenter.pipeline.deidentify import Outcome
 from isocenter.settings import load
 
@@ -65,6 +77,9 @@ def deid(
     project: Annotated[str, typer.Option(help="Whose secret makes the pseudonyms.")] = "default",
     report: Annotated[Path | None, typer.Option(help="Folder for evidence; DEST.report without it.")] = None,
     layout: Annotated[Layout, typer.Option(help="Folders by pseudonym, or as the source has them.")] = Layout.PSEUDONYM,
+    recipient: Annotated[
+        Path | None, typer.Option(help="Certificate (PEM) for whom what is taken out is put in, encrypted.")
+    ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, max=256, help="Processes; one for each core without it.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write nothing; say per attribute what would be done.")
@@ -78,6 +93,7 @@ def deid(
     console = Console(stderr=True)
     settings = load(home=home)
     chosen = profiles.load(profile)
+    certificate = None if recipient is None else _certificate(recipient)
     with closing(open_project(settings, project)) as opened:
         if opened.is_new:
             console.print(
@@ -87,7 +103,7 @@ def deid(
             )
         place = _report_folder(report, destination)
         roots = tuple(str(Path(origin).resolve()) for origin in origins if "://" not in origin)
-        job = Job(settings, chosen, opened.secret, None if dry_run else destination, layout.value, roots)
+        job = Job(settings, chosen, opened.secret, None if dry_run else destination, layout.value, roots, certificate)
         run = _Run(Counter(), [], Counter())
         if dry_run:
             _go(console, job, origins, None, run, jobs, sample, opened)
@@ -96,7 +112,10 @@ def deid(
             _keep_apart(origins, destination or "")
             with closing(Log(place, job.profile_sha256, job.key)) as log:
                 _go(console, job, origins, log, run, jobs, sample, opened)
-                log.finish(_about(job, project), opened.signing_key)
+                manifest = log.finish(_about(job, project), opened.signing_key)
+                store = destination_of(job)
+                if store is not None:
+                    write_page(place, manifest, store)
         _close(console, run, None if dry_run else place)
     if run.told["failed"]:
         raise typer.Exit(3)
@@ -108,7 +127,7 @@ def _go(console: Console, job: Job, origins: list[str], log: Log | None, run: _R
         sample: int | None, opened: Project) -> None:  # fmt: skip
     """Find the sources, look at all of them once for what identifies their studies, and de-identify."""
     found: list[Found] = []
-    for item in sources(origins):
+    for item in _origins(job, origins):
         if isinstance(item, Source):
             found.append(Found.of(item, opened.pseudonyms))
         else:
@@ -142,6 +161,15 @@ def _go(console: Console, job: Job, origins: list[str], log: Log | None, run: _R
                 opened.vault.settle()
                 log.settle()
             bar.advance(working, len(outcomes))
+
+
+def _origins(job: Job, origins: list[str]) -> Iterator[Source | tuple[str, Rejected]]:
+    for origin in origins:
+        if "://" not in origin:
+            yield from sources([origin])
+            continue
+        for stat in object_store(job.settings, origin).list():
+            yield Source(origin, name=f"{origin.rstrip('/')}/{stat.key}", key=stat.key, size=stat.size)
 
 
 def _known_to(batch: Sequence[Found], studies: dict[str, str], known: dict[str, Known]) -> dict[str, Known]:
@@ -190,6 +218,15 @@ def _note(run: _Run, log: Log | None, name: str, outcome: Outcome, stamp: Stamp)
                 run.actions[attribute, done["action"], done["rule"]] += count
     else:
         log.add(outcome, stamp)
+
+
+def _certificate(path: Path) -> bytes:
+    try:
+        found = path.read_bytes()
+    except OSError:
+        raise BadRequest("the recipient's certificate cannot be read") from None
+    checked_recipient(found)
+    return found
 
 
 def _report_folder(report: Path | None, destination: str | None) -> Path:

@@ -22,11 +22,12 @@ from isocenter.deid.identifiers import Known
 from isocenter.deid.profile import Profile
 from isocenter.deid.pseudonyms import Pseudonyms
 from isocenter.deid.source import InFile, InMemory, Readable
-from isocenter.errors import Rejected, Unavailable
+from isocenter.errors import NotFound, Rejected, Unavailable
 from isocenter.pipeline.deidentify import Deidentify, Outcome, by_pseudonym
 from isocenter.ports.blob_store import BlobStore
 from isocenter.settings import Settings
 
+_AT_ONCE = 4 << 20
 _IN_MEMORY = 64 << 20  # a larger member of a ZIP archive goes through a file that has no name
 
 
@@ -40,8 +41,10 @@ class Found:
     @classmethod
     def of(cls, source: Source, names: Pseudonyms) -> Found:
         """The stamp: a keyed name of the path, so that the evidence does not say it; size and time of change."""
-        size = changed = 0
-        path = source.path if "://" in source.path or source.path == "-" else os.path.abspath(source.path)
+        size, changed = source.size, 0
+        if source.key is not None:
+            return cls(source, Stamp(names.path(source.name), size, changed))
+        path = source.path if source.path == "-" else os.path.abspath(source.path)
         with suppress(OSError):
             about = os.stat(path)
             size, changed = about.st_size, about.st_mtime_ns
@@ -59,6 +62,7 @@ class Job:
     destination: str | None
     layout: str
     roots: tuple[str, ...] = ()
+    certificate: bytes | None = None
 
     @cached_property
     def profile_sha256(self) -> str:
@@ -90,18 +94,19 @@ class Worker:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        deidentifier, self._close = deidentifier_of(job.settings, job.profile, job.secret)
+        deidentifier, self._close = deidentifier_of(job.settings, job.profile, job.secret, job.certificate)
         self._names = Pseudonyms(job.secret)
-        self._paths: dict[str, str] = {}
+        self._paths: dict[str, Source] = {}
         layout = by_pseudonym if job.layout == "pseudonym" else self._mirrored
         self._run = Deidentify(deidentifier, destination_of(job), layout)
         self._archives = ZipReader()
+        self._buckets: dict[str, BlobStore] = {}
 
     def look(self, batch: Sequence[Found]) -> Looked:
         """The studies of some sources. What cannot be read is found out again, and told, when its turn comes."""
         looked = Looked()
         for found in batch:
-            with suppress(Rejected, Unavailable, OSError), self._opened(found.source) as source:
+            with suppress(Rejected, Unavailable, NotFound, OSError), self._opened(found.source) as source:
                 study, known = self._run.deidentifier.known_in(source)
                 looked.studies[found.stamp.name] = study
                 looked.known[study] = looked.known.get(study, Known()) | known
@@ -112,12 +117,14 @@ class Worker:
         outcomes = []
         for found in work.batch:
             name = found.stamp.name
-            self._paths[name] = found.source.path
+            self._paths[name] = found.source
             try:
                 with self._opened(found.source) as source:
                     outcomes.append(self._run.take(name, source, work.known.get(name)))
             except Rejected as error:
                 outcomes.append(Outcome(name, "quarantined", error.code, error.detail))
+            except (Unavailable, NotFound) as error:
+                outcomes.append(Outcome(name, "failed", error.code, error.detail))
             except OSError as error:
                 detail = f"it cannot be read ({error.strerror})"
                 outcomes.append(Outcome(name, "failed", "unreadable", detail))
@@ -125,13 +132,24 @@ class Worker:
         return outcomes
 
     def _opened(self, source: Source) -> _Opened:
-        if source.member is None and source.path != "-" and "://" not in source.path:
+        if source.key is not None:
+            return _Opened(_InBucket(self._bucket(source.path), source.key, source.size))
+        if source.member is None and source.path != "-":
             return _Opened(InFile(source.path))
         return _Opened(*_spooled(read_chunks(source, self._job.settings.max_inflated_bytes, self._archives)))
 
+    def _bucket(self, url: str) -> BlobStore:
+        if url not in self._buckets:
+            self._buckets[url] = object_store(self._job.settings, url)
+        return self._buckets[url]
+
     def _mirrored(self, evidence: Evidence, name: str) -> str:
         """The source's folders below what was named on the command line, each name a pseudonym."""
-        path = os.path.abspath(self._paths[name])
+        source = self._paths[name]
+        if source.key is not None:
+            parts = [self._names.path(part) for part in source.key.split("/")[:-1]]
+            return "/".join((*parts, f"{name}.dcm"))
+        path = os.path.abspath(source.path)
         root = next((root for root in self._job.roots if path.startswith(root + os.sep)), os.path.dirname(path))
         folders = os.path.dirname(os.path.relpath(path, root))
         parts = [self._names.path(part) for part in folders.split(os.sep) if part]
@@ -158,6 +176,21 @@ class _Opened:
             self._source.close()
         if self._file is not None:
             self._file.close()
+
+
+class _InBucket:
+    """An object, read by ranges; a small one at once."""
+
+    def __init__(self, store: BlobStore, key: str, size: int) -> None:
+        self._store = store
+        self._key = key
+        self.size = size
+        self._data = store.read(key) if size <= _AT_ONCE else None
+
+    def read(self, offset: int, length: int) -> bytes:
+        if self._data is not None:
+            return self._data[offset : offset + length]
+        return self._store.read(self._key, offset, length)
 
 
 class _InSpool:

@@ -19,11 +19,13 @@ _RECORDS, _FILE_ID = 0x00041220, 0x00041500
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One thing to take in: a file, or a member of a ZIP archive. `name` is how it is spoken of."""
+    """One thing to take in: a file, a member of a ZIP archive, or an object. `name` is how it is spoken of."""
 
     path: str
     member: int | None = None  # its place in the archive's directory: names in there are never used as paths
     name: str = ""
+    key: str | None = None  # of an object in the bucket that `path` is the URL of
+    size: int = 0  # of an object
 
 
 def sources(paths: list[str]) -> Iterator[Source | tuple[str, Rejected]]:

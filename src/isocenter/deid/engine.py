@@ -14,6 +14,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from cryptography.x509 import Certificate
+
 from isocenter.deid.evidence import Evidence
 from isocenter.deid.identifiers import TELLING, Gathered, Known
 from isocenter.deid.instance import SOP_CLASS, STUDY, Instance, Means, raw_value, uid_value
@@ -87,9 +89,10 @@ class Deidentifier:
         *,
         pixels: PixelCleaner | None = None,
         limits: Limits | None = None,
+        recipient: Certificate | None = None,
     ) -> None:
         self.profile = profile
-        self._means = Means(Rules(profile), pseudonyms, pixels, limits or Limits(), _listed(profile))
+        self._means = Means(Rules(profile), pseudonyms, pixels, limits or Limits(), _listed(profile), recipient)
         self._profile_sha256 = hashlib.sha256(profile.model_dump_json().encode()).hexdigest()
 
     def deidentify_bytes(self, data: bytes, known: Known | None = None) -> tuple[bytes, Evidence]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from cryptography.x509 import Certificate
+
 from isocenter.deid.documents import replaced_document
 from isocenter.deid.echoes import Echoes
+from isocenter.deid.encrypted import ENCRYPTED, encrypted_attributes
 from isocenter.deid.evidence import Evidence
 from isocenter.deid.free_text import clean_text
 from isocenter.deid.header import HeaderRules, Subject
@@ -54,6 +57,7 @@ class Means:
     pixels: PixelCleaner | None
     limits: Limits
     listed: Known  # identifiers that the profile names
+    recipient: Certificate | None = None  # for whom what is taken out is put in, encrypted
 
 
 class Instance:
@@ -95,6 +99,9 @@ class Instance:
         changes |= self._special(changes)
         known = self._known | rules.done.gathered.known()
         pixels, self._rewritten = self._pixel_pieces(known)
+        if means.recipient is not None:
+            source = Source(header.elements, header.encoding, self._read)
+            changes[ENCRYPTED] = encrypted_attributes(source, changes, means.recipient)
         changes |= self._named(changes)
         changes |= marks(
             self._profile, pixels_cleaned=bool(self._evidence.pixels and self._evidence.pixels["frames_read"])

@@ -9,6 +9,7 @@ from isocenter.dicom.elements import UNDEFINED, Element
 _IDENTITY_REMOVED, _METHOD, _METHOD_CODES = 0x00120062, 0x00120063, 0x00120064
 _TEMPORAL = 0x00280303
 BURNED_IN = 0x00280301
+MARKS = (_IDENTITY_REMOVED, _METHOD, _METHOD_CODES, _TEMPORAL)
 _CODES = {
     "basic": ("113100", "Basic Application Confidentiality Profile"),
     "pixels": ("113101", "Clean Pixel Data Option"),
