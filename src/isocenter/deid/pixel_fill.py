@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -60,7 +59,7 @@ def fill_of(
 ) -> Fill:
     """The stored value that is shown black under this Photometric Interpretation; `pixels` gives those of a frame.
 
-    Where values are signed or real the lowest there can be would wreck every display that adapts itself to the range:
+    Where values are signed the lowest there can be would wreck every display that adapts itself to the range:
     it is the lowest of the frame then, or nought if that is lower still (for MONOCHROME1 the highest).
     """
     if photometric == "PALETTE COLOR":
@@ -74,12 +73,9 @@ def fill_of(
     if description.keyword == "PixelData" and not description.signed:
         return (float((1 << description.bits_stored) - 1) if photometric == "MONOCHROME1" else 0.0,)
     values = pixels()
-    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-    if finite.size == 0:
-        return (0.0,)
     if photometric == "MONOCHROME1":
-        return (max(0.0, float(finite.max())),)
-    return (min(0.0, float(finite.min())),)
+        return (max(0.0, float(values.max())),)
+    return (min(0.0, float(np.nan_to_num(values).min())),)
 
 
 def filled(pixels: Pixels, boxes: Iterable[Box], fill: Fill) -> Pixels:
@@ -172,8 +168,6 @@ def patches_of(
 def _word(description: PixelDescription, value: float, overlays: bool) -> bytes:
     """One sample as its bytes, little endian, its bits where High Bit has them."""
     size = description.bits_allocated // 8
-    if description.keyword != "PixelData":
-        return struct.pack("<f" if size == 4 else "<d", value)
     stored, high = description.bits_stored, description.high_bit
     bits = int(value) & (1 << stored) - 1
     if value < 0 and not overlays and high == stored - 1:

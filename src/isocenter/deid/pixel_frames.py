@@ -10,10 +10,10 @@ from isocenter.deid.pixel_fill import Fill, FrameBytes, Refill, decoded, fill_of
 from isocenter.deid.pixel_views import Read, display_of
 from isocenter.dicom.data_set import DataSet
 from isocenter.dicom.decode import MOST_SAMPLES, DecodedFrame
-from isocenter.dicom.elements import PIXEL_TAGS
+from isocenter.dicom.elements import PIXEL_DATA
 from isocenter.dicom.frames import frame_table, read_frame
 from isocenter.dicom.part10 import Header
-from isocenter.dicom.pixel_description import EXPLICIT_LITTLE, IMPLICIT_LITTLE, PixelDescription
+from isocenter.dicom.pixel_description import DEFLATED, EXPLICIT_LITTLE, PixelDescription
 from isocenter.dicom.pixel_encode import (
     HTJ2K_LOSSLESS,
     JPEG_2000_LOSSLESS,
@@ -26,7 +26,7 @@ from isocenter.dicom.pixel_encode import (
 )
 from isocenter.dicom.recode import Changes, Source
 from isocenter.dicom.transcode import native_pixels, pixel_changes
-from isocenter.errors import LimitExceeded
+from isocenter.errors import LimitExceeded, Unsupported
 from isocenter.ports.sandbox import Sandbox
 
 # The lossless transfer syntax of each family that keeps pixels compressed.
@@ -82,20 +82,16 @@ class Frames:
         return self._fill
 
     @property
-    def unchanged(self) -> str:
-        """The transfer syntax of pixels that stay as they are; big endian is not written any more."""
-        own = self.description.transfer_syntax_uid
-        return EXPLICIT_LITTLE if self.description.big_endian else own
-
-    @property
     def target(self) -> str:
         """The transfer syntax of cleaned pixels: native ones stay native, others lossless in their family.
 
-        Where there is none (JPEG XL) or it cannot hold them, Explicit VR Little Endian.
+        Where there is none (JPEG XL) or it cannot hold them, Explicit VR Little Endian, as for all native ones that
+        are not deflated: `changes` are written so.
         """
+        own = self.description.transfer_syntax_uid
         if not self.description.encapsulated:
-            return self.unchanged
-        family = FAMILIES.get(self.description.transfer_syntax_uid, EXPLICIT_LITTLE)
+            return own if own == DEFLATED else EXPLICIT_LITTLE
+        family = FAMILIES.get(own, EXPLICIT_LITTLE)
         return family if family in targets_of(self.description) else EXPLICIT_LITTLE
 
     def changes(self, boxes: Mapping[int, Sequence[Box]]) -> Changes:
@@ -109,13 +105,14 @@ class Frames:
                 return self._sandbox.run(refilled, work, seconds=self._seconds)
 
             return {**gone, **pixel_changes(self._source, self.description, target, make)}
-        tag = next(tag for tag in PIXEL_TAGS if tag in self._source.elements)
-        element = self._source.elements[tag]
-        implicit = self.target == IMPLICIT_LITTLE
-        pieces = native_pixels(self._source, tag, element, self.description.bits_allocated, implicit=implicit)
+        if self.description.keyword != "PixelData":
+            raise Unsupported("text in pixels of floating point is not taken out", code="float-pixel-data")
+        element = self._source.elements[PIXEL_DATA]
+        bits = self.description.bits_allocated
+        pieces = native_pixels(self._source, PIXEL_DATA, element, bits, implicit=False)
         frames = sorted(boxes.items())
         patches = patches_of(self.description, frames, self.fill, length=element.length, overlays=self._overlays)
-        return {**gone, tag: patched(pieces, patches)}
+        return {**gone, PIXEL_DATA: patched(pieces, patches)}
 
     def _bytes(self, number: int) -> FrameBytes:
         data = read_frame(self._table, self.description, number, self._source.read)

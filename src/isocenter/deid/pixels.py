@@ -57,9 +57,10 @@ class PixelEvidence:
 
 @dataclass(frozen=True, slots=True)
 class PixelResult:
-    """`changes` as `Recoder.rewritten` takes them, in the encoding of `transfer_syntax_uid`; each can be taken once.
+    """`changes` as `Recoder.rewritten` takes them, Explicit VR Little Endian; each can be taken once.
 
-    Empty where the pixel data stays as it lies. Big endian becomes Explicit VR Little Endian.
+    Empty where the pixel data stays as it lies, in its own transfer syntax. Otherwise all of the Data Set has to be
+    written as `transfer_syntax_uid` says, which is never Implicit VR nor big endian.
     """
 
     changes: Changes
@@ -116,7 +117,7 @@ class PixelCleaner:
             everywhere = dict.fromkeys(range(1, frames.count + 1), tuple(first)) if first else {}
             found, looked = Found(everywhere, None), PixelEvidence(frames.count)
         if not found.cuts:
-            return PixelResult({}, frames.unchanged, looked)
+            return PixelResult({}, header.transfer_syntax_uid, looked)
         changes = frames.changes({number: [cut.box for cut in cuts] for number, cuts in found.cuts.items()})
         description = frames.description
         return PixelResult(changes, frames.target, _evidence(looked, found, description.rows, description.columns))

@@ -141,9 +141,7 @@ def cleaned(data, policy=ALWAYS, detector=None, known=KNOWN):
     syntax = result.transfer_syntax_uid
     if not result.changes:
         return result, source, data
-    recoder = Recoder(
-        Source(source.header.elements, source.header.encoding, source.read), implicit=syntax == IMPLICIT, icon=no_icon
-    )
+    recoder = Recoder(Source(source.header.elements, source.header.encoding, source.read), implicit=False, icon=no_icon)
     body = b"".join(recoder.rewritten(result.changes))
     if syntax == DEFLATED:
         deflate = zlib.compressobj(wbits=-15)
@@ -223,7 +221,7 @@ def test_grey(dtype, stored, low, top, mark, photometric, syntax):
         ("MONOCHROME1", "i"): highest,
     }[photometric, frames.dtype.kind]
     check_only_boxes_changed(result, source, out, black=expected)
-    assert result.transfer_syntax_uid == (EXPLICIT if syntax == BIG else syntax)
+    assert result.transfer_syntax_uid == (EXPLICIT if syntax in (BIG, IMPLICIT) else syntax)
     assert result.record.verified
     mask = cut_mask(result)
     assert mask[36:60, 50:98].all()
@@ -264,7 +262,7 @@ def test_colour(photometric, syntax, planar, black):
         assert len(out) == len(data) or result.transfer_syntax_uid == EXPLICIT
     else:
         check_only_boxes_changed(result, source, out, black=black)
-    assert result.transfer_syntax_uid == syntax
+    assert result.transfer_syntax_uid == (EXPLICIT if syntax == IMPLICIT else syntax)
     assert Parsed(out).set.integer(0x00280006) == (planar if syntax in (EXPLICIT, IMPLICIT) else 0)
 
 
@@ -616,6 +614,21 @@ def test_codecs_run_in_processes_of_their_own():
         assert sum(len(piece) for piece in result.changes[0x7FE00010] or ()) > 1000
     finally:
         sandbox.close()
+
+
+def test_floating_point_is_looked_at_and_not_written():
+    frames = put(background(np.float32, 0.1, 0.5), "WINTERBOTTOM", 1.0)
+    data_set = pydicom.dcmread(io.BytesIO(pixel_instance(frames.astype(np.uint32))))
+    del data_set.PixelData
+    data_set.FloatPixelData = frames.tobytes()
+    source = Parsed(written(data_set))
+    cleaner = PixelCleaner(ALWAYS, Stamps(), InProcessSandbox())
+    with pytest.raises(Unsupported) as caught:
+        cleaner.clean(source.header, source.read, KNOWN)
+    assert caught.value.code == "float-pixel-data"
+    result = cleaner.clean(source.header, source.read, Known())
+    assert result is not None
+    assert (result.changes, result.record.frames_read) == ({}, 1)
 
 
 def test_pixels_that_cannot_be_decoded_are_malformed():
