@@ -96,7 +96,7 @@ class Database:
                 rows: list[Any] = driver.execute(statement, values).fetchall()
                 if not self.is_sqlite:
                     driver.autocommit = False
-            except self._driver_error:
+            except BaseException:  # whatever it was: no transaction may come to be run in autocommit
                 connection.invalidate()
                 raise
             finally:

@@ -128,6 +128,27 @@ def test_a_connection_lost_in_the_middle_of_a_commit_is_unavailable_and_leaves_n
     database.close()
 
 
+def test_a_look_up_that_breaks_off_leaves_no_connection_in_autocommit(
+    postgresql: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statement = postgresql.compiled(text("SELECT 1"))
+    assert [tuple(row) for row in postgresql.fetched(statement, ())] == [(1,)]
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("psycopg.Connection.execute", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        postgresql.fetched(statement, ())
+    monkeypatch.undo()
+    with pytest.raises(RuntimeError), postgresql.transaction() as connection:
+        connection.execute(text("CREATE TABLE half (a int)"))
+        raise RuntimeError
+    with pytest.raises(IsocenterError):
+        postgresql.fetched("SELECT * FROM half", ())
+    assert [tuple(row) for row in postgresql.fetched(statement, ())] == [(1,)]
+
+
 def test_a_server_that_went_away_is_unavailable() -> None:
     with postgres_server() as server:
         database = Database(server.url("postgres"), patience=2)
