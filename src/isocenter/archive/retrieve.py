@@ -219,10 +219,8 @@ class Retrieve:
 
         `form` tells apart what is made of the same images.
         """
-        digest = hashlib.sha256(form.encode())
-        for record in records:
-            digest.update(f"{record.id}:{record.blob.sha256};".encode("ascii"))
-        return digest.hexdigest()[:32]
+        named = "".join([f"{record.id}:{record.blob.sha256};" for record in records])
+        return hashlib.sha256(f"{form}{named}".encode()).hexdigest()[:32]
 
     def bulk(self, record: ImageRecord, path: str) -> Iterator[bytes]:
         """The bytes of one bulk value, in chunks."""
