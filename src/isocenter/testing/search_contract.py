@@ -177,6 +177,7 @@ class LevelContract(SearchTests):
         ]
         assert rooms.search.search(replace(search, limit=0)).total == 9
         assert rooms.search.search(replace(search, offset=99)) == Found((), 9)
+        assert rooms.search.search(replace(search, offset=2**31)) == Found((), 9)
 
     @pytest.mark.parametrize("text", ["", "1", "x", "AAAAAAAAAAE=", "AAAAAAAAAAAAAAAA", "\u00e9", "\0", "' OR 1=1"])
     def test_a_cursor_that_is_none_is_a_bad_request(self, search: SearchIndex, text: str) -> None:

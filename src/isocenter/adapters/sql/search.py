@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -11,9 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
-    Select,
     Table,
-    Text,
     and_,
     delete,
     exists,
@@ -21,7 +20,6 @@ from sqlalchemy import (
     func,
     insert,
     literal,
-    literal_column,
     or_,
     select,
     tuple_,
@@ -32,7 +30,7 @@ from isocenter.adapters.sql.cursor import cursor, position
 from isocenter.adapters.sql.database import Database
 from isocenter.adapters.sql.reindex import reindex
 from isocenter.adapters.sql.rows import CHUNK, chunks
-from isocenter.adapters.sql.search_statements import SearchStatements
+from isocenter.adapters.sql.search_statements import HELD, IS_CURRENT, TABLES, SearchStatements, is_plain, rows_of
 from isocenter.adapters.sql.tables import (
     details,
     head,
@@ -50,10 +48,6 @@ from isocenter.dicom.matching import Absent, Key, matches, order_path, order_val
 from isocenter.errors import UnknownCursor
 from isocenter.records import Found, Indexed, LevelRecord, Order, Search
 
-_TABLES = {"study": studies, "series": series, "instance": images}
-# Written into the text, since a bound value would not tell the planner that a partial index will do.
-_IS_CURRENT = literal_column("'current'", Text())
-_CURRENT = and_(images.c.state == _IS_CURRENT, images.c.sop_instance_uid.is_not(None))
 _MODALITIES, _SOP_CLASSES, _SOP_CLASS = 0x00080061, 0x00080062, 0x00080016
 
 _MOST_TOTALS = 256
@@ -109,9 +103,8 @@ class _Searching:
         self._totals = totals
         self._statements = statements
         self._search = search
-        self._table = _TABLES[search.level]
+        self._table = TABLES[search.level]
         self._scanned = search.scanned
-        self._where = self._scope() + self._keys()
         self._order = [(self._sorted_by(each), each.descending) for each in search.order]
 
     def found(self) -> Found:
@@ -130,6 +123,10 @@ class _Searching:
         items = self._records(rows)
         return Found(items, total, cursor(self._list, rows[-1].position) if more and rows else None)
 
+    @cached_property
+    def _where(self) -> list[ColumnElement[bool]]:
+        return self._scope() + self._keys()
+
     @property
     def _list(self) -> str:
         by = [f"{'-' if each.descending else ''}{each.tag:08X}" for each in self._search.order]
@@ -138,7 +135,7 @@ class _Searching:
     def _scope(self) -> list[ColumnElement[bool]]:
         search, table = self._search, self._table
         where: list[ColumnElement[bool]] = [table.c.store == clean(search.store)]
-        where.append(_CURRENT if table is images else table.c.instances > 0)
+        where.append(HELD[search.level])
         for column, uids in (
             ("study_uid", search.study_uids),
             ("series_uid", search.series_uids),
@@ -162,7 +159,7 @@ class _Searching:
         for level, keys in by_level.items():
             held: list[ColumnElement[bool]] = [
                 table.c.position.in_(chosen) if inside else table.c.position.not_in(chosen)
-                for table in (_TABLES[level],)
+                for table in (TABLES[level],)
                 for inside, chosen in self._conditions.positions(keys)
             ]
             where += held if level == self._search.level else self._in_level(level, held)
@@ -193,7 +190,7 @@ class _Searching:
                 continue
             inner = (series if tag == _MODALITIES else images).alias()
             column = inner.c.modality if tag == _MODALITIES else inner.c.sop_class_uid
-            holds = inner.c.instances > 0 if tag == _MODALITIES else inner.c.state == _IS_CURRENT
+            holds = inner.c.instances > 0 if tag == _MODALITIES else inner.c.state == IS_CURRENT
             same = (inner.c.store == self._table.c.store, inner.c.study_uid == self._table.c.study_uid)
             tests = [] if absent else [self._conditions.test(column, clause.test)]
             there = exists(select(inner.c.position).where(holds, column.is_not(None), *same, *tests))
@@ -204,7 +201,7 @@ class _Searching:
         """The least value of an attribute as a text, "" where there is none."""
         if order.level == "instance":
             return literal("")  # looked up in the attributes themselves
-        terms, above = TERMS[order.level], _TABLES[order.level]
+        terms, above = TERMS[order.level], TABLES[order.level]
         # The empty text keeps SQLite from walking the index of values to find the least one.
         least = select(func.min(terms.c.head)).where(terms.c.path + "" == order_path(order.tag))
         if above is self._table:
@@ -217,10 +214,13 @@ class _Searching:
                 least = least.where(inner.c.series_uid == self._table.c.series_uid)
         return func.coalesce(least.correlate(self._table).scalar_subquery(), "")
 
-    def _page(self, after: int | None) -> tuple[Sequence[Row[Any]], bool]:
+    def _page(self, after: int | None) -> tuple[Sequence[Any], bool]:
         """Rows of the page in order of arrival, and whether there are more."""
         search, table = self._search, self._table
-        chosen = self._rows().where(*self._where)
+        if is_plain(search):
+            plain = self._statements.page(self._connection, search, after or 0)
+            return plain[: search.limit], len(plain) > search.limit
+        chosen = rows_of(search.level).where(*self._where)
         if after is not None:
             chosen = chosen.where(table.c.position > after)
         chosen = chosen.order_by(table.c.position).offset(search.offset or None).limit(search.limit + 1)
@@ -238,19 +238,10 @@ class _Searching:
         places = list(self._connection.execute(chosen).scalars())
         return places[: search.limit], len(places) > search.limit
 
-    def _rows(self) -> Select[Any]:
-        """Rows of the level with their attributes."""
-        table = self._table
-        if table is images:
-            names = ("position", "store", "study_uid", "series_uid", "sop_instance_uid", "id")
-            return select(*(table.c[name] for name in names), details.c.attributes).join_from(images, details)
-        beside = studies_attributes if table is studies else series_attributes
-        return select(table, beside.c.attributes).join_from(table, beside)
-
     def _at(self, places: Sequence[int]) -> list[Row[Any]]:
         found: dict[int, Row[Any]] = {}
         for part in chunks(places):
-            chosen = self._rows().where(self._table.c.position.in_(part))
+            chosen = rows_of(self._search.level).where(self._table.c.position.in_(part))
             found |= {row.position: row for row in self._connection.execute(chosen)}
         return [found[place] for place in places]
 
