@@ -57,28 +57,14 @@ def create_app(services: Services, *, hosts: tuple[str, ...] = (), cors_origins:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        # Traces would carry addresses, and addresses carry UIDs.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.metrics = metrics
     app.state.services = services
     app.add_middleware(Head)
     if cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(cors_origins),
-            allow_methods=["GET", "HEAD", "POST", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Accept", "If-None-Match", "Range", "X-Request-ID"],
-            expose_headers=[
-                "Accept-Ranges",
-                "Content-Range",
-                "ETag",
-                "Link",
-                "Location",
-                "Repr-Digest",
-                "Warning",
-                "X-Total-Count",
-                "X-Request-ID",
-            ],
-        )
+        _answer_pages_of(app, cors_origins)
     app.add_middleware(Origins, hosts=hosts, origins=cors_origins)
     app.add_middleware(Observe, metrics=metrics)
     errors.install(app)
@@ -93,3 +79,24 @@ def create_app(services: Services, *, hosts: tuple[str, ...] = (), cors_origins:
         app.include_router(part, prefix="/stores/{store}/dicomweb", dependencies=[Depends(named_store)])
     app.include_router(uri.router, prefix="/stores/{store}", dependencies=[Depends(named_store)])
     return app
+
+
+def _answer_pages_of(app: FastAPI, cors_origins: tuple[str, ...]) -> None:
+    """Let pages of these origins ask, and see the headers that answers have."""
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=list(cors_origins),
+        allow_methods=["GET", "HEAD", "POST", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "Accept", "If-None-Match", "Range", "X-Request-ID"],
+        expose_headers=[
+            "Accept-Ranges",
+            "Content-Range",
+            "ETag",
+            "Link",
+            "Location",
+            "Repr-Digest",
+            "Warning",
+            "X-Total-Count",
+            "X-Request-ID",
+        ],
+    )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fastapi import Request
 
@@ -14,6 +15,7 @@ from isocenter.web.multipart import media_type
 
 MULTIPART = "multipart/related"
 _MOST = 4096
+_REMEMBERED = 512  # characters of a header
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,10 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """One member of an Accept header."""
+    """One member of an Accept header; requests share it."""
 
     type: str
-    parameters: dict[str, str]
+    parameters: Mapping[str, str]
     quality: float
 
     @property
@@ -107,12 +109,21 @@ def choices(header: str | None, forms: Sequence[Form]) -> Iterator[tuple[Form, A
 
     A form counts by the members that name it most closely: `image/*, image/png;q=0` leaves PNG out.
     """
+    # Clients send the same few headers again and again.
+    chosen = _chosen if header is None or len(header) <= _REMEMBERED else _chosen.__wrapped__
+    return iter(chosen(header, tuple(forms)))
+
+
+@lru_cache(maxsize=512)
+def _chosen(header: str | None, forms: tuple[Form, ...]) -> tuple[tuple[Form, Accepted], ...]:
     ranked = _ranked(header)
     closest = {form: max((member.precision(form) for member in ranked), default=0) for form in forms}
-    for member in ranked:
-        for form in forms:
-            if member.quality > 0 and 0 < member.precision(form) == closest[form]:
-                yield form, member
+    return tuple(
+        (form, member)
+        for member in ranked
+        for form in forms
+        if member.quality > 0 and 0 < member.precision(form) == closest[form]
+    )
 
 
 def prefers(header: str | None, available: Sequence[str]) -> str | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
-from fastapi import Depends, Query
+from fastapi import Query, Request
 
 from isocenter.archive.rendered import Look
+from isocenter.errors import BadRequest
 from isocenter.records import ImageRecord
 from isocenter.render.annotation import Annotation, parse_annotation
 from isocenter.render.icc import PROFILES, IccProfile
@@ -21,28 +23,41 @@ JPEG, PNG, GIF = "image/jpeg", "image/png", "image/gif"
 _SIDE = r"(1[0-5][0-9]{3}|[1-9][0-9]{0,3})"
 _REAL = r"[0-9]{1,5}(\.[0-9]{1,4})?"
 _SPAN = r"-?[1-9][0-9]{0,4}(\.[0-9]{1,4})?"
-ViewportText = Annotated[
-    str | None,
-    Query(
-        alias="viewport",
-        pattern=f"^{_SIDE},{_SIDE}(,({_REAL})?,({_REAL})?(,({_SPAN})?,({_SPAN})?)?)?$",
-        description="Largest width and height, then left, top, width and height of the source region;"
-        " a negative width or height mirrors.",
+_VIEWPORT = f"^{_SIDE},{_SIDE}(,({_REAL})?,({_REAL})?(,({_SPAN})?,({_SPAN})?)?)?$"
+_WINDOW = (
+    r"^-?[0-9]{1,9}(\.[0-9]{1,9})?,(0?\.[0-9]{0,8}[1-9]|[1-9][0-9]{0,8}(\.[0-9]{1,9})?)"
+    r"(,(linear|linear-exact|sigmoid))?$"
+)
+_VIEWPORT_TOLD = (
+    "Largest width and height, then left, top, width and height of the source region;"
+    " a negative width or height mirrors."
+)
+_WINDOW_TOLD = 'Window centre and width in modality units, as "40,400"; then linear, linear-exact or sigmoid.'
+ViewportText = Annotated[str | None, Query(alias="viewport", pattern=_VIEWPORT, description=_VIEWPORT_TOLD)]
+WindowText = Annotated[str | None, Query(alias="window", pattern=_WINDOW, description=_WINDOW_TOLD)]
+# Of rendered resources and thumbnails: pattern and meaning of each parameter, which is read by hand.
+_LOOKS = {
+    "viewport": (_VIEWPORT, _VIEWPORT_TOLD),
+    "window": (_WINDOW, _WINDOW_TOLD),
+    "quality": ("^([1-9][0-9]?|100)$", "Of JPEG: 1 the smallest, 100 the best, 90 unless given."),
+    "annotation": (
+        "^(patient|technique|patient,technique|technique,patient)$",
+        "Text to burn in: patient, technique or both by comma.",
     ),
-]
-WindowText = Annotated[
-    str | None,
-    Query(
-        alias="window",
-        pattern=r"^-?[0-9]{1,9}(\.[0-9]{1,9})?,(0?\.[0-9]{0,8}[1-9]|[1-9][0-9]{0,8}(\.[0-9]{1,9})?)"
-        r"(,(linear|linear-exact|sigmoid))?$",
-        description='Window centre and width in modality units, as "40,400"; then linear, linear-exact or sigmoid.',
-    ),
-]
-_ViewportSize = Annotated[
-    str | None,
-    Query(alias="viewport", pattern=f"^{_SIDE},{_SIDE}$", description="Largest width and height in pixels."),
-]
+    "iccprofile": (f"^({'|'.join(PROFILES)})$", "ICC profile to convert to and embed."),
+}
+_SIZES = {"viewport": (f"^{_SIDE},{_SIDE}$", "Largest width and height in pixels.")}
+
+
+def _documented(parameters: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    told = [
+        {"name": name, "in": "query", "schema": {"type": "string", "pattern": pattern}, "description": description}
+        for name, (pattern, description) in parameters.items()
+    ]
+    return {"parameters": told}
+
+
+RENDERED, THUMBNAIL = _documented(_LOOKS), _documented(_SIZES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,38 +84,33 @@ class Wishes:
         )
 
 
-async def _wishes(
-    viewport: ViewportText = None,
-    window: WindowText = None,
-    quality: Annotated[int, Query(ge=1, le=100, description="Of JPEG: 1 the smallest, 100 the best.")] = 90,
-    annotation: Annotated[
-        str | None,
-        Query(
-            pattern="^(patient|technique|patient,technique|technique,patient)$",
-            description="Text to burn in: patient, technique or both by comma.",
-        ),
-    ] = None,
-    iccprofile: Annotated[
-        str | None, Query(pattern=f"^({'|'.join(PROFILES)})$", description="ICC profile to convert to and embed.")
-    ] = None,
-) -> Wishes:
+def wishes_of(request: Request) -> Wishes:
+    """The parameters of a request for a rendered resource, as `RENDERED` describes them."""
+    given = _given(request, _LOOKS)
+    viewport, window, annotation = given.get("viewport"), given.get("window"), given.get("annotation")
     limits, function = (None, None) if window is None else parse_window(window)
     return Wishes(
         None if viewport is None else Viewport.parse(viewport),
         limits,
         function,
-        quality,
+        int(given.get("quality", 90)),
         () if annotation is None else parse_annotation(annotation),
-        cast("IccProfile | None", iccprofile),
+        cast("IccProfile | None", given.get("iccprofile")),
     )
 
 
-async def _size(viewport: _ViewportSize = None) -> Viewport | None:
+def size_of(request: Request) -> Viewport | None:
+    """The parameter of a request for a thumbnail, as `THUMBNAIL` describes it."""
+    viewport = _given(request, _SIZES).get("viewport")
     return None if viewport is None else Viewport.parse(viewport)
 
 
-WishesOf = Annotated[Wishes, Depends(_wishes)]
-ThumbnailSize = Annotated[Viewport | None, Depends(_size)]
+def _given(request: Request, parameters: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    found = {name: text for name, text in request.query_params.items() if name in parameters}
+    for name, text in found.items():
+        if re.fullmatch(parameters[name][0], text) is None:
+            raise BadRequest(f"{name} is not written as /openapi.json describes it", code="bad-parameter")
+    return found
 
 
 def picture_etag(records: Sequence[ImageRecord], *made_by: Any) -> str:

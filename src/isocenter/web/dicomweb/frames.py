@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
@@ -22,13 +23,14 @@ from isocenter.web.dicomweb.resources import (
     instance_of,
     root_of,
 )
+from isocenter.web.direct import Direct
 from isocenter.web.errors import problems
 from isocenter.web.negotiation import Accepted, Form, NothingAcceptable, accept_of, choices
 from isocenter.web.sending import BodyPart, multipart_response, not_modified
 from isocenter.web.services import Services
 from isocenter.web.streaming import Streamed
 
-router = APIRouter(tags=["dicomweb"])
+router = APIRouter(tags=["dicomweb"], route_class=Direct)
 
 FRAME_CONTENT: dict[str, Any] = {"multipart/related": {}, **{kind: {} for kind in SYNTAXES}}
 _FRAMES: dict[int | str, dict[str, Any]] = {
@@ -98,17 +100,22 @@ def way_of(services: Services, record: ImageRecord, accept: str | None, *, singl
     syntax to us; compressed frames have the media type of their codestream.
     """
     own = record.transfer_syntax_uid or ""
-    stored = Form(media_type_of(own), multipart=True)
-    kinds = [stored.type, *(kind for kind in SYNTAXES if kind != stored.type)]
-    forms = [Form(kind, parts) for kind in kinds for parts in ((True, False) if single else (True,))]
-    for form, member in choices(accept, forms):
+    stored = media_type_of(own)
+    for form, member in choices(accept, _forms(stored, single)):
         syntax = _syntax(services, record, form.type, member)
         if syntax is None:
             continue
         if syntax == own or (own in NATIVE and syntax == EXPLICIT):
-            return Way(stored.type, EXPLICIT if own in NATIVE else own, form.multipart, stored=True)
+            return Way(stored, EXPLICIT if own in NATIVE else own, form.multipart, stored=True)
         return Way(form.type, syntax, form.multipart, stored=False)
     return None
+
+
+@cache
+def _forms(stored: str, single: bool) -> tuple[Form, ...]:
+    """What frames come as, the media type they are stored in first."""
+    kinds = dict.fromkeys((stored, *SYNTAXES))
+    return tuple(Form(kind, parts) for kind in kinds for parts in ((True, False) if single else (True,)))
 
 
 def _syntax(services: Services, record: ImageRecord, kind: str, member: Accepted) -> str | None:

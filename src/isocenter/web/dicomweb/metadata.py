@@ -25,13 +25,14 @@ from isocenter.web.dicomweb.resources import (
     root_of,
     with_addresses,
 )
+from isocenter.web.direct import Direct
 from isocenter.web.errors import problems
 from isocenter.web.negotiation import Form, NothingAcceptable, accept_of, choices
 from isocenter.web.sending import BodyPart, multipart_response, not_modified
 from isocenter.web.services import Services
 from isocenter.web.streaming import Streamed
 
-router = APIRouter(tags=["dicomweb"])
+router = APIRouter(tags=["dicomweb"], route_class=Direct)
 
 _JSON, _PLAIN_JSON = Form(DICOM_JSON), Form("application/json")
 _XML_PARTS, _XML = Form(DICOM_XML, multipart=True), Form(DICOM_XML)

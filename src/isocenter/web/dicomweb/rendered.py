@@ -29,14 +29,15 @@ from isocenter.web.dicomweb.resources import (
     records_of,
     root_of,
 )
+from isocenter.web.direct import Direct
 from isocenter.web.errors import problems
 from isocenter.web.negotiation import Form, NothingAcceptable, accept_of, choices
-from isocenter.web.pictures import GIF, JPEG, PNG, ThumbnailSize, Wishes, WishesOf, picture_etag
+from isocenter.web.pictures import GIF, JPEG, PNG, RENDERED, THUMBNAIL, Wishes, picture_etag, size_of, wishes_of
 from isocenter.web.sending import BodyPart, multipart_response, not_modified
 from isocenter.web.services import Services
 from isocenter.web.streaming import Streamed
 
-router = APIRouter(tags=["dicomweb"])
+router = APIRouter(tags=["dicomweb"], route_class=Direct)
 log = structlog.get_logger()
 
 _KINDS = (JPEG, PNG, GIF)
@@ -59,39 +60,42 @@ _TRIED = 8  # instances for a thumbnail of many, before it is given up
 _NO_PICTURE = frozenset(("no-pixel-data", "video", "encapsulated-document", "no-frames"))
 
 
-@router.get(f"{STUDY}/rendered", responses=_PICTURES, response_class=Response)
-def study_rendered(request: Request, access: Reader, study: StudyUid, wishes: WishesOf) -> Response:
+@router.get(f"{STUDY}/rendered", responses=_PICTURES, response_class=Response, openapi_extra=RENDERED)
+def study_rendered(request: Request, access: Reader, study: StudyUid) -> Response:
     """A picture of each instance of a study, of several frames the middle one, as multipart/related."""
+    wishes = wishes_of(request)
     return _many(request, access, records_of(request, access, study), wishes)
 
 
-@router.get(f"{SERIES}/rendered", responses=_PICTURES, response_class=Response)
+@router.get(f"{SERIES}/rendered", responses=_PICTURES, response_class=Response, openapi_extra=RENDERED)
 def series_rendered(
     request: Request,
     access: Reader,
     study: StudyUid,
     series: SeriesUid,
-    wishes: WishesOf,
 ) -> Response:
     """A picture of each instance of a series."""
+    wishes = wishes_of(request)
     return _many(request, access, records_of(request, access, study, series), wishes)
 
 
-@router.get(f"{INSTANCE}/rendered", responses=_PICTURES, response_class=Response)
+@router.get(f"{INSTANCE}/rendered", responses=_PICTURES, response_class=Response, openapi_extra=RENDERED)
 def instance_rendered(
     request: Request,
     access: Reader,
     study: StudyUid,
     series: SeriesUid,
     instance: InstanceUid,
-    wishes: WishesOf,
 ) -> Response:
     """A picture of an instance: its first frame, all as an animation (`image/gif`) or all in parts."""
+    wishes = wishes_of(request)
     record = instance_of(request, access, study, series, instance)
     return _frames(request, access, record, range(1, max(1, record.number_of_frames) + 1), wishes, whole=True)
 
 
-@router.get(f"{INSTANCE}/frames/{{frames}}/rendered", responses=_PICTURES, response_class=Response)
+@router.get(
+    f"{INSTANCE}/frames/{{frames}}/rendered", responses=_PICTURES, response_class=Response, openapi_extra=RENDERED
+)
 def frames_rendered(
     request: Request,
     access: Reader,
@@ -99,45 +103,48 @@ def frames_rendered(
     series: SeriesUid,
     instance: InstanceUid,
     frames: FrameList,
-    wishes: WishesOf,
 ) -> Response:
     """Pictures of frames: of one as it is, of several in parts or as an animation."""
+    wishes = wishes_of(request)
     record = instance_of(request, access, study, series, instance)
     return _frames(request, access, record, [int(number) for number in frames.split(",")], wishes)
 
 
-@router.get(f"{STUDY}/thumbnail", responses=_THUMBNAILS, response_class=Response)
-def study_thumbnail(request: Request, access: Reader, study: StudyUid, viewport: ThumbnailSize) -> Response:
+@router.get(f"{STUDY}/thumbnail", responses=_THUMBNAILS, response_class=Response, openapi_extra=THUMBNAIL)
+def study_thumbnail(request: Request, access: Reader, study: StudyUid) -> Response:
     """A small picture of a study: the middle frame of its middle instance."""
+    viewport = size_of(request)
     return _thumbnail(request, access, records_of(request, access, study), viewport)
 
 
-@router.get(f"{SERIES}/thumbnail", responses=_THUMBNAILS, response_class=Response)
+@router.get(f"{SERIES}/thumbnail", responses=_THUMBNAILS, response_class=Response, openapi_extra=THUMBNAIL)
 def series_thumbnail(
     request: Request,
     access: Reader,
     study: StudyUid,
     series: SeriesUid,
-    viewport: ThumbnailSize,
 ) -> Response:
     """A small picture of a series."""
+    viewport = size_of(request)
     return _thumbnail(request, access, records_of(request, access, study, series), viewport)
 
 
-@router.get(f"{INSTANCE}/thumbnail", responses=_THUMBNAILS, response_class=Response)
+@router.get(f"{INSTANCE}/thumbnail", responses=_THUMBNAILS, response_class=Response, openapi_extra=THUMBNAIL)
 def instance_thumbnail(
     request: Request,
     access: Reader,
     study: StudyUid,
     series: SeriesUid,
     instance: InstanceUid,
-    viewport: ThumbnailSize,
 ) -> Response:
     """A small picture of an instance."""
+    viewport = size_of(request)
     return _thumbnail(request, access, records_of(request, access, study, series, instance), viewport)
 
 
-@router.get(f"{INSTANCE}/frames/{{frames}}/thumbnail", responses=_THUMBNAILS, response_class=Response)
+@router.get(
+    f"{INSTANCE}/frames/{{frames}}/thumbnail", responses=_THUMBNAILS, response_class=Response, openapi_extra=THUMBNAIL
+)
 def frames_thumbnail(
     request: Request,
     access: Reader,
@@ -145,10 +152,10 @@ def frames_thumbnail(
     series: SeriesUid,
     instance: InstanceUid,
     frames: FrameList,
-    viewport: ThumbnailSize,
 ) -> Response:
     """A small picture of the middle one of these frames."""
     numbers = [int(number) for number in frames.split(",")]
+    viewport = size_of(request)
     records = records_of(request, access, study, series, instance)
     return _thumbnail(request, access, records, viewport, numbers[(len(numbers) - 1) // 2])
 

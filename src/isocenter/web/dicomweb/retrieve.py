@@ -27,13 +27,14 @@ from isocenter.web.dicomweb.resources import (
     records_of,
 )
 from isocenter.web.dicomweb.zipped import ZIP, zip_response
+from isocenter.web.direct import Direct
 from isocenter.web.errors import problems
 from isocenter.web.negotiation import Accepted, Form, NothingAcceptable, accept_of, choices
 from isocenter.web.sending import BodyPart, content_response, multipart_response, not_modified
 from isocenter.web.services import Services
 from isocenter.web.streaming import Streamed
 
-router = APIRouter(tags=["dicomweb"])
+router = APIRouter(tags=["dicomweb"], route_class=Direct)
 
 _PARTS, _SINGLE, _ZIP = Form(DICOM, multipart=True), Form(DICOM), Form(ZIP)
 _FORMS = f'multipart/related; type="{DICOM}", {DICOM}, {ZIP}'.split(", ")

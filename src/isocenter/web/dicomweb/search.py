@@ -30,12 +30,13 @@ from isocenter.web.dicomweb.resources import (
     store_of,
     with_addresses,
 )
+from isocenter.web.direct import Direct
 from isocenter.web.errors import problems
 from isocenter.web.negotiation import Form, NothingAcceptable, accept_of, choices
 from isocenter.web.sending import BodyPart, multipart_response
 from isocenter.web.services import Services
 
-router = APIRouter(tags=["dicomweb"])
+router = APIRouter(tags=["dicomweb"], route_class=Direct)
 
 MOST = 5000
 _FORMS = (Form(DICOM_JSON), Form("application/json"), Form(DICOM_XML, multipart=True))
