@@ -111,17 +111,18 @@ def choices(header: str | None, forms: Sequence[Form]) -> Iterator[tuple[Form, A
     """
     # Clients send the same few headers again and again.
     chosen = _chosen if header is None or len(header) <= _REMEMBERED else _chosen.__wrapped__
-    return iter(chosen(header, tuple(forms)))
+    return ((forms[place], member) for place, member in chosen(header, tuple(forms)))
 
 
 @lru_cache(maxsize=512)
-def _chosen(header: str | None, forms: tuple[Form, ...]) -> tuple[tuple[Form, Accepted], ...]:
+def _chosen(header: str | None, forms: tuple[Form, ...]) -> tuple[tuple[int, Accepted], ...]:
+    """Places in `forms`: callers know their own forms again, not those of another that are equal."""
     ranked = _ranked(header)
     closest = {form: max((member.precision(form) for member in ranked), default=0) for form in forms}
     return tuple(
-        (form, member)
+        (place, member)
         for member in ranked
-        for form in forms
+        for place, form in enumerate(forms)
         if member.quality > 0 and 0 < member.precision(form) == closest[form]
     )
 

@@ -43,6 +43,12 @@ def test_a_former_name_asks_for_what_replaced_it(header: str) -> None:
     assert accepted("image/x-dicom-rle")[0].named == "image/dicom-rle"
 
 
+def test_a_caller_gets_its_own_forms_back_whoever_asked_the_same_before() -> None:
+    for _ in range(2):
+        mine = Form("application/dicom")
+        assert next(choices("application/dicom", [mine]))[0] is mine
+
+
 @given(st.text(st.characters(max_codepoint=255), max_size=300))
 def test_no_header_makes_it_fail(header: str) -> None:
     assert prefers(header, (JSON,)) in (JSON, None)
