@@ -24,7 +24,7 @@ def draw(text: str, size: int) -> Picture:
 
 class TestRapidOcr(TextDetectorContract):
     def make_detector(self) -> TextDetector:
-        return RapidOcr(threads=2)
+        return RapidOcr(threads=1)
 
     def draw(self, text: str, size: int) -> Picture:
         return draw(text, size)

@@ -159,14 +159,14 @@ class Wanted:
         if any(token in self._codes for token in tokens):
             return True
         whole = _as_digits("".join(tokens))
+        read = {*map(_as_digits, tokens), whole}
+        parts = [part for part in read if len(part) >= 4 and sum(letter.isdigit() for letter in part) >= 2]
         for code in self._long_codes:
-            if code in whole:
+            # Run into others, cut off where the picture was too bright or dark to read on, or misread.
+            if code in whole or any(code.startswith(part) or code.endswith(part) for part in parts):
                 return True
-            for token in (_as_digits(token) for token in tokens):
-                if len(token) >= 6 and (code.startswith(token) or code.endswith(token)):
-                    return True
-                if len(token) >= 7 and _within(code, token, 1):
-                    return True
+            if any(len(part) >= 7 and _within(code, part, 1) for part in parts):
+                return True
         return False
 
 

@@ -62,38 +62,12 @@ _MIXED = re.compile(r"(?:[a-z]{1,4}\d{1,3}[a-z]{0,2}|\d{1,4}(?:\.\d+)?[a-z]{1,4}
 _NUMBER = re.compile(r"\d{1,4}(?:\.\d+)?\Z")
 _YEAR = re.compile(r"(?:19|20)\d\d\Z")
 _UNITS = frozenset(
-    [
-        "mm",
-        "cm",
-        "ml",
-        "msec",
-        "ms",
-        "sec",
-        "s",
-        "min",
-        "hz",
-        "khz",
-        "mhz",
-        "kv",
-        "kvp",
-        "ma",
-        "mas",
-        "mgy",
-        "mbq",
-        "mci",
-        "kg",
-        "g",
-        "mg",
-        "t",
-        "x",
-        "hu",
-        "d",
-        "th",
-        "st",
-        "nd",
-        "rd",
-    ]
-)
+    (
+        "mm", "cm", "ml", "msec", "ms", "sec", "s", "min", "hz", "khz", "mhz", "kv",
+        "kvp", "ma", "mas", "mgy", "mbq", "mci", "kg", "g", "mg", "t", "x", "hu",
+        "d", "th", "st", "nd", "rd",
+    )
+)  # fmt: skip
 _LOOSE = re.compile(r"(?<=\s)[,;:/#&()\[\]^*-]+(?=\s|$)|^[,;:/#&^* -]+|[,;:/#&^* -]+$|\(\s*\)|\[\s*\]")
 
 
@@ -112,13 +86,9 @@ def _medical() -> frozenset[str]:
 def clean_text(text: str, finder: Finder, *, only_known: bool) -> str:
     """The text without what identifies; `only_known` keeps but words known to be medical. The same if nothing went."""
     known = finder.spans(text)
-    if known:
-        # Blanks in their place keep what stood beside them apart.
-        left = _cleaned(_without(text, known), only_known)
-    else:
-        left = _cleaned(text, only_known)
-        if left == text:
-            return text
+    left = _without(_cleaned(text, only_known), known)
+    if left == text:
+        return text
     return " ".join(_LOOSE.sub(" ", " ".join(left.split())).split())
 
 

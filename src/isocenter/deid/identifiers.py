@@ -118,10 +118,10 @@ class Gathered:
             return
         for component in re.split(r"[\\^=]", written):
             component = component.strip(" \0")
-            if len(component) >= _FEWEST_LETTERS or not component.isascii():
+            words = [word for word in _WORD.findall(folded(component)) if word not in ORDINARY]
+            self.words.update(word for word in words if len(word) >= _FEWEST_LETTERS)
+            if words and (len(component) >= _FEWEST_LETTERS or not component.isascii()):
                 self.exact.add(folded(component))
-            words = _WORD.findall(folded(component))
-            self.words.update(word for word in words if len(word) >= _FEWEST_LETTERS and word not in ORDINARY)
             self._coded(component)
         if not raw.isascii():
             self.raw.update(part for part in re.split(rb"[\\^=]", raw.strip(b" \0")) if len(part) > 2)

@@ -117,8 +117,10 @@ class Search:
 
 
 def _cut(text: Box, why: Why, rows: int, columns: int) -> Cut:
-    margin = max(_LEAST_MARGIN, text.height // 12)
-    return Cut(text.padded(margin).clipped(rows, columns), why, text)
+    """With room around it, more at its ends: of faint text the reader may have missed a letter there."""
+    margin, ends = max(_LEAST_MARGIN, text.height // 12), max(_LEAST_MARGIN, text.height // 5)
+    box = Box(text.x - ends, text.y - margin, text.width + 2 * ends, text.height + 2 * margin)
+    return Cut(box.clipped(rows, columns), why, text)
 
 
 def _is_plausible(read: TextBox, area: int) -> bool:

@@ -51,21 +51,20 @@ class Display:
             colour = self._colour(pixels, photometric)
             return View(colour, whole), [View(_equalised(colour.max(axis=2)), whole)]
         values = np.nan_to_num(pixels, posinf=0, neginf=0) if pixels.dtype.kind == "f" else pixels
-        low, high = self._range(values)
-        first = View(_windowed(values, low, high), whole)
-        others = [View(_equalised(values), whole)]
+        ranges = self._ranges(values)
+        first = View(_windowed(values, *ranges[0]), whole)
+        others = [View(_equalised(values), whole), *(View(_windowed(values, *ends), whole) for ends in ranges[1:])]
         if values.dtype.itemsize > 1:
             others += [_marks(values == extreme) for extreme in (values.max(), values.min())]
         return first, [view for view in others if view.part.area]
 
-    def _range(self, values: Pixels) -> tuple[float, float]:
+    def _ranges(self, values: Pixels) -> list[tuple[float, float]]:
+        """The window that is meant to be seen, and what nearly all values lie in."""
         if values.dtype.itemsize == 1:
-            return float(values.min()), float(values.max())
-        if self.window is not None:
-            return self.window
+            return [(float(values.min()), float(values.max()))]
         some = values[:: max(1, values.shape[0] // 512), :: max(1, values.shape[1] // 512)]
-        low, high = np.percentile(some, (0.5, 99.5))
-        return float(low), float(high)
+        low, high = (float(end) for end in np.percentile(some, (0.5, 99.5)))
+        return [(low, high)] if self.window is None else [self.window, (low, high)]
 
     def _colour(self, pixels: Pixels, photometric: str) -> Picture:
         if photometric == "PALETTE COLOR":
