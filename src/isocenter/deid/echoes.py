@@ -67,10 +67,11 @@ class Echoes:
         if vr in _TEXTS or vr in _WORDS:
             return self._text(element, vr, path, text)
         if vr == "UI":
-            return self._identifier(element, vr)
-        if self._finder.is_clean(value):
+            element = self._identifier(element, vr)
+            value = element.value
+        if not isinstance(value, bytes) or self._finder.is_clean(value):
             return element
-        if vr in _NUMBERS or tag >> 16 & 1:
+        if vr in _NUMBERS or vr == "UI" or tag >> 16 & 1 or element.vr == "UN":
             return self._lost(element, vr, path)
         raise Rejected(f"an identifier is left in {keyword_of(tag)}, a value without text", code="identifier-left")
 

@@ -116,8 +116,12 @@ class HeaderRules:
 
     def _apply(self, rule: Rule, tag: int, element: Element, path: Path, text: Text, mode: str) -> Element | None:
         action = rule.action
-        if element.vr == "UN":
-            element = self._parsed(tag, element)
+        if element.vr == "UN" and element.length and vr_of(tag) == "SQ":
+            items = parsed_items(element, tag, self._limits)
+            if items is None:  # a sequence that nobody can read
+                self._count(tag, "remove", rule)
+                return None
+            element = Element("SQ", items, element.offset, UNDEFINED)
         if action in COMPOUNDS or action is Action.EMPTY:
             action = self._resolved(action, (*path, tag))
         if element.vr == "SQ":
@@ -157,13 +161,6 @@ class HeaderRules:
         elif action is Action.CLEAN or action is Action.GRAPHICS:
             mode = mode or "clean"
         return self._items(element, tag, path, text, mode=mode)
-
-    def _parsed(self, tag: int, element: Element) -> Element:
-        """A standard sequence that some gateway wrote as UN: its items are Implicit VR Little Endian (PS3.5 6.2.2)."""
-        if vr_of(tag) != "SQ" or not isinstance(element.value, bytes) or not element.value:
-            return element
-        items = parsed_items(element, tag, self._limits)
-        return element if items is None else Element("SQ", items, element.offset, UNDEFINED)
 
     # ---- private attributes (E.3.10)
 
@@ -318,7 +315,10 @@ def _creator(elements: Elements, tag: int) -> str:
 
 
 def parsed_items(element: Element, tag: int, limits: Limits) -> list[dict[int, Element]] | None:
-    """The items in the value of a UN element; None where the bytes are no items."""
+    """The items of a standard sequence that some gateway wrote as UN; None where the bytes are no items.
+
+    They are Implicit VR Little Endian (PS3.5 6.2.2).
+    """
     raw = element.value
     if not isinstance(raw, bytes):
         return None

@@ -29,6 +29,7 @@ _PLACES = frozenset(
 )  # fmt: skip
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _CODE = re.compile(r"[\W_]+")
+_ESCAPED = re.compile(rb"\x1b\$[()]?[@-Z]([^\x1b]{4,})")  # characters of two bytes (ISO 2022), up to the next escape
 _FEWEST_LETTERS, _FEWEST_SIGNS = 3, 4
 _MOST = 2000  # identifiers of one instance: a list of more is no longer of one person
 
@@ -119,11 +120,14 @@ class Gathered:
         for component in re.split(r"[\\^=]", written):
             component = component.strip(" \0")
             words = [word for word in _WORD.findall(folded(component)) if word not in ORDINARY]
-            self.words.update(word for word in words if len(word) >= _FEWEST_LETTERS)
+            # Two signs are a whole name where each is a word.
+            self.words.update(word for word in words if len(word) >= _FEWEST_LETTERS or not word.isascii())
             if words and (len(component) >= _FEWEST_LETTERS or not component.isascii()):
                 self.exact.add(folded(component))
             self._coded(component)
-        if not raw.isascii():
+        if b"\x1b" in raw:
+            self.raw.update(_ESCAPED.findall(raw))
+        elif not raw.isascii():
             self.raw.update(part for part in re.split(rb"[\\^=]", raw.strip(b" \0")) if len(part) > 2)
 
     def code(self, written: str, raw: bytes = b"") -> None:

@@ -41,8 +41,8 @@ _PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
 _DOCUMENT, _ICC = 0x00420011, 0x00282000
 # What pixel policies are decided by: a mask's device, the modality, and what the instance says of itself.
 POLICY_TAGS = (
-    0x00080016, 0x00080060, 0x00080070, 0x00081090, 0x00181020, 0x00186011, 0x00280008, 0x00280010, 0x00280011,
-    0x00280301, *PIXEL_TAGS,
+    0x00080008, 0x00080016, 0x00080060, 0x00080070, 0x00081090, 0x00181020, 0x00186011, 0x00280008, 0x00280010,
+    0x00280011, 0x00280301, *PIXEL_TAGS,
 )  # fmt: skip
 Rewritten = dict[int, bytes | None]  # whole elements, as they are written
 _HERE = bytes(bytearray(b"pixels"))  # an object of its own: where the pixel data goes

@@ -14,7 +14,7 @@ from isocenter.dicom.elements import PIXEL_TAGS
 
 # Secondary Capture and its multi-frame kin, and the pictures and videos of visible light that were captured likewise.
 SECONDARY_CAPTURE: Final = tuple(f"1.2.840.10008.5.1.4.1.1.7{end}" for end in ("", ".1", ".2", ".3", ".4"))
-_SOP_CLASS, _MODALITY, _BURNED_IN = 0x00080016, 0x00080060, 0x00280301
+_IMAGE_TYPE, _SOP_CLASS, _MODALITY, _BURNED_IN = 0x00080008, 0x00080016, 0x00080060, 0x00280301
 _MANUFACTURER, _MODEL, _SOFTWARE = 0x00080070, 0x00081090, 0x00181020
 _ROWS, _COLUMNS = 0x00280010, 0x00280011
 
@@ -79,6 +79,7 @@ class When(_Strict):
     burned_in_annotation: tuple[Literal["YES", "absent"], ...] = ()
     devices: tuple[Device, ...] = ()
     secondary_capture: bool = False
+    image_types: tuple[Pattern, ...] = ()  # any value of Image Type: localizers carry text where slices do not
 
     @field_validator("burned_in_annotation", mode="before")
     @classmethod
@@ -93,6 +94,7 @@ class When(_Strict):
             or (stated == "YES" and "YES" in self.burned_in_annotation)
             or (stated not in ("YES", "NO") and "absent" in self.burned_in_annotation)
             or any(device.matches(data_set) for device in self.devices)
+            or any(_fits(value, pattern) for pattern in self.image_types for value in _values(data_set, _IMAGE_TYPE))
             or (self.secondary_capture and _text(data_set, _SOP_CLASS) in SECONDARY_CAPTURE)
         )
 
@@ -144,6 +146,10 @@ class Pixels(_Strict):
         if not any(tag in data_set for tag in PIXEL_TAGS):
             return False
         return bool(self.reads(data_set) or self.masked(data_set) or self.regions(data_set))
+
+
+def _values(data_set: DataSet, tag: int) -> list[str]:
+    return [value.strip(" \0") for value in data_set.values(tag) if isinstance(value, str)]
 
 
 def _text(data_set: DataSet, tag: int) -> str:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable
 
 from isocenter.deid.identifiers import Known, folded
+from isocenter.deid.words import is_defined_term
 
 _WORDS = re.compile(r"[^\W_]+")
 _SURE = 5  # so many letters or digits are hardly met by chance, wherever they stand
-_PLAIN = re.compile(rb"[a-z0-9]{3,4}(?![a-z0-9])")
+_PLAIN = re.compile(rb"[a-z0-9]{3,}")
 
 
 class Finder:
@@ -17,12 +18,16 @@ class Finder:
 
     def __init__(self, known: Known) -> None:
         self.known = known
-        self._anywhere = sorted(word for word in known.words if len(word) >= _SURE)
-        self._alone = frozenset(word for word in known.words | known.codes if len(word) < _SURE)
+        # A name that is a term of anatomy or technique too (CHEST) is looked for in text; codes may say it.
+        terms = frozenset(word for word in known.words if is_defined_term(word))
+        self._anywhere = sorted(word for word in known.words if len(word) >= _SURE and word not in terms)
+        self._alone = frozenset(word for word in known.words | known.codes if len(word) < _SURE) | terms
         self._alone_bytes = frozenset(word.encode() for word in self._alone if word.isascii())
         numbers = {code for code in known.codes if len(code) >= _SURE} | known.dates
         self._numbers = sorted(numbers)
-        self._exact = sorted(text for text in known.exact if len(text) >= _SURE and text not in numbers)
+        self._exact = sorted(
+            text for text in known.exact if len(text) >= _SURE and text not in numbers and text not in terms
+        )
         self._sought = [(word.encode(), False) for word in self._anywhere if word.isascii()]
         self._sought += [(number.encode(), True) for number in self._numbers if number.isascii()]
         self._sought += [(text.encode(), _is_number(text)) for text in self._exact if text.isascii()]

@@ -9,6 +9,7 @@ from collections import Counter
 from datetime import date
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
@@ -104,7 +105,7 @@ def test_safe_private_attributes_stay_where_the_option_asks(deidentifier):
 
 def test_preamble_file_meta_padding_and_what_follows_the_data_set_go(deidentifier):
     instance = Canaries(6).instance()
-    meta = instance.file_meta
+    meta: Any = instance.file_meta
     meta.SourceApplicationEntityTitle, meta.PrivateInformationCreatorUID = "METAAETITLE", "1.2.3.4"
     meta.PrivateInformation = b"METAPRIVATE1"
     instance.add_new(0xFFFCFFFC, "OB", b"PADDINGCANARY!")
