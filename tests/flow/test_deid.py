@@ -171,6 +171,21 @@ def test_two_machines_with_one_key_map_alike_and_others_do_not(study, tmp_path):
     assert not set(first) & set(third)
 
 
+def test_sources_that_claim_to_be_the_same_instance_all_come_out(tmp_path):
+    source = tmp_path / "in"
+    source.mkdir()
+    for name, manufacturer in (("a", "ACME"), ("b", "ACME"), ("c", "Other")):
+        (source / f"{name}.dcm").write_bytes(ct_slice(Manufacturer=manufacturer))
+    (source / "d.dcm").write_bytes(ct_slice(number=2))
+    assert run("deid", source, "out", "--profile", "basic", cwd=tmp_path).returncode == 0
+    found = [path.name for path in outputs(tmp_path / "out")]
+    assert len(found) == 4
+    assert sorted(name.count(".") for name in found) == [3, 4, 4, 4]
+    again = run("deid", source, "out", "--profile", "basic", "--report", "anew", cwd=tmp_path)
+    assert again.returncode == 0
+    assert "duplicate" in again.stderr
+
+
 def test_a_dry_run_writes_nothing_and_says_what_it_would_do(study, tmp_path):
     done = run("deid", study, "--profile", "tcia", "--dry-run", "--sample", "2", cwd=tmp_path)
     assert done.returncode == 0

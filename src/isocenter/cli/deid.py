@@ -141,17 +141,19 @@ def _go(console: Console, job: Job, origins: list[str], log: Log | None, run: _R
     if not left:
         return
     with progress_bar(console) as bar, _Crew(job, jobs, len(left)) as crew:
-        looking = bar.add_task("look", total=len(left))
-        studies: dict[str, str] = {}
+        looking = bar.add_task("look", total=len(found))
+        uids: dict[str, tuple[str, str]] = {}
         known: dict[str, Known] = {}
-        for looked in crew.look(batches(left, _BATCH)):
-            studies |= looked.studies
+        # All of them, those done before too: what a study knows must not depend on how often it was begun.
+        for looked in crew.look(batches(found, _BATCH)):
+            uids |= looked.uids
             for study, learned in looked.known.items():
                 known[study] = known.get(study, Known()) | learned
             bar.advance(looking, _BATCH)
         bar.remove_task(looking)
         working = bar.add_task("de-identify", total=len(left))
-        work = (Work(batch, _known_to(batch, studies, known)) for batch in batches(left, _BATCH))
+        times = Counter(instance for _, instance in uids.values())
+        work = (_work(batch, uids, known, times) for batch in batches(left, _BATCH))
         for piece, outcomes in crew.deidentify(work):
             for one, outcome in zip(piece.batch, outcomes, strict=True):
                 _note(run, log, one.source.name, outcome, one.stamp)
@@ -172,9 +174,12 @@ def _origins(job: Job, origins: list[str]) -> Iterator[Source | tuple[str, Rejec
             yield Source(origin, name=f"{origin.rstrip('/')}/{stat.key}", key=stat.key, size=stat.size)
 
 
-def _known_to(batch: Sequence[Found], studies: dict[str, str], known: dict[str, Known]) -> dict[str, Known]:
-    names = [one.stamp.name for one in batch]
-    return {name: known[studies[name]] for name in names if studies.get(name) in known}
+def _work(
+    batch: Sequence[Found], uids: dict[str, tuple[str, str]], known: dict[str, Known], times: Counter[str]
+) -> Work:
+    names = [one.stamp.name for one in batch if one.stamp.name in uids]
+    learned = {name: known[uids[name][0]] for name in names if uids[name][0] in known}
+    return Work(batch, learned, frozenset(name for name in names if times[uids[name][1]] > 1))
 
 
 class _Crew:

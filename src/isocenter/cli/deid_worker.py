@@ -23,7 +23,7 @@ from isocenter.deid.profile import Profile
 from isocenter.deid.pseudonyms import Pseudonyms
 from isocenter.deid.source import InFile, InMemory, Readable
 from isocenter.errors import NotFound, Rejected, Unavailable
-from isocenter.pipeline.deidentify import Deidentify, Outcome, by_pseudonym
+from isocenter.pipeline.deidentify import Deidentify, Outcome
 from isocenter.ports.blob_store import BlobStore
 from isocenter.settings import Settings
 
@@ -75,18 +75,19 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What a first look at some sources found: the study of each, and what is known of each study."""
+    """What a first look found: study and SOP Instance UID of each source, and what is known of each study."""
 
-    studies: dict[str, str] = field(default_factory=dict)
+    uids: dict[str, tuple[str, str]] = field(default_factory=dict)
     known: dict[str, Known] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Sources to de-identify, and what is known of their studies by the sources' names."""
+    """Sources to de-identify, what is known of their studies, and which share their SOP Instance UID with another."""
 
     batch: Sequence[Found]
     known: dict[str, Known]
+    alike: frozenset[str] = frozenset()
 
 
 class Worker:
@@ -97,7 +98,8 @@ class Worker:
         deidentifier, self._close = deidentifier_of(job.settings, job.profile, job.secret, job.certificate)
         self._names = Pseudonyms(job.secret)
         self._paths: dict[str, Source] = {}
-        layout = by_pseudonym if job.layout == "pseudonym" else self._mirrored
+        self._alike: frozenset[str] = frozenset()
+        layout = self._by_pseudonym if job.layout == "pseudonym" else self._mirrored
         self._run = Deidentify(deidentifier, destination_of(job), layout)
         self._archives = ZipReader()
         self._buckets: dict[str, BlobStore] = {}
@@ -107,14 +109,15 @@ class Worker:
         looked = Looked()
         for found in batch:
             with suppress(Rejected, Unavailable, NotFound, OSError), self._opened(found.source) as source:
-                study, known = self._run.deidentifier.known_in(source)
-                looked.studies[found.stamp.name] = study
+                study, instance, known = self._run.deidentifier.known_in(source)
+                looked.uids[found.stamp.name] = study, instance
                 looked.known[study] = looked.known.get(study, Known()) | known
         return looked
 
     def deidentify(self, work: Work) -> list[Outcome]:
         """What became of each source, in their order."""
         outcomes = []
+        self._alike = work.alike
         for found in work.batch:
             name = found.stamp.name
             self._paths[name] = found.source
@@ -142,6 +145,12 @@ class Worker:
         if url not in self._buckets:
             self._buckets[url] = object_store(self._job.settings, url)
         return self._buckets[url]
+
+    def _by_pseudonym(self, evidence: Evidence, name: str) -> str:
+        """Patient, study, series, instance; sources that claim to be one instance keep apart by their own names."""
+        parts = (evidence.patient, evidence.study_instance_uid or "study", evidence.series_instance_uid or "series")
+        own = f"{evidence.sop_instance_uid}.{name}" if name in self._alike else evidence.sop_instance_uid
+        return "/".join((*parts, f"{own}.dcm"))
 
     def _mirrored(self, evidence: Evidence, name: str) -> str:
         """The source's folders below what was named on the command line, each name a pseudonym."""

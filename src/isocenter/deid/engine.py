@@ -18,7 +18,7 @@ from cryptography.x509 import Certificate
 
 from isocenter.deid.evidence import Evidence
 from isocenter.deid.identifiers import TELLING, Gathered, Known
-from isocenter.deid.instance import SOP_CLASS, STUDY, Instance, Means, raw_value, uid_value
+from isocenter.deid.instance import SOP_CLASS, SOP_INSTANCE, STUDY, Instance, Means, raw_value, uid_value
 from isocenter.deid.pixel_data import Piece, Range
 from isocenter.deid.pixels import PixelCleaner
 from isocenter.deid.profile import Profile
@@ -102,10 +102,10 @@ class Deidentifier:
         evidence = released.write(out.append)
         return b"".join(out), evidence
 
-    def known_in(self, source: Readable) -> tuple[str, Known]:
-        """The study an instance belongs to (its UID), and what its header says of the people and places of it."""
+    def known_in(self, source: Readable) -> tuple[str, str, Known]:
+        """A first look: Study and SOP Instance UID, and what the header says of the people and places of the study."""
         header = header_of(source, self._means.limits)
-        return uid_value(header, STUDY), self._gathered(header).known()
+        return uid_value(header, STUDY), uid_value(header, SOP_INSTANCE), self._gathered(header).known()
 
     def _gathered(self, header: Header) -> Gathered:
         found = Gathered()

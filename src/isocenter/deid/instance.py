@@ -29,6 +29,7 @@ from isocenter.dicom.iod import Definition
 from isocenter.dicom.json_model import encode
 from isocenter.dicom.part10 import Header
 from isocenter.dicom.recode import Recoder, Source, element_head
+from isocenter.dicom.transcode import native_pixels
 from isocenter.dicom.transfer_syntax import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
@@ -36,9 +37,9 @@ from isocenter.dicom.transfer_syntax import (
 )
 from isocenter.errors import Rejected, Unsupported
 
-SOP_CLASS, _SOP_INSTANCE, STUDY, _SERIES = 0x00080016, 0x00080018, 0x0020000D, 0x0020000E
+SOP_CLASS, SOP_INSTANCE, STUDY, _SERIES = 0x00080016, 0x00080018, 0x0020000D, 0x0020000E
 _PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
-_DOCUMENT, _ICC = 0x00420011, 0x00282000
+_DOCUMENT, _ICC, _BITS_ALLOCATED = 0x00420011, 0x00282000, 0x00280100
 # What pixel policies are decided by: a mask's device, the modality, and what the instance says of itself.
 POLICY_TAGS = (
     0x00080008, 0x00080016, 0x00080060, 0x00080070, 0x00081090, 0x00181020, 0x00186011, 0x00280008, 0x00280010,
@@ -127,11 +128,11 @@ class Instance:
 
     def _named(self, changes: Mapping[int, Element | None]) -> dict[int, Element]:
         """A SOP Instance UID where there is none: a keyed one, of the file's own bytes."""
-        if self._new_value(changes, _SOP_INSTANCE):
+        if self._new_value(changes, SOP_INSTANCE):
             return {}
         self._evidence.warnings.append("SOPInstanceUID was missing and was made of the file's checksum")
         raw = self._means.pseudonyms.uid(self._evidence.source_sha256).encode("ascii")
-        return {_SOP_INSTANCE: Element("UI", raw, 0, len(raw))}
+        return {SOP_INSTANCE: Element("UI", raw, 0, len(raw))}
 
     # ---- values that are neither text nor pixels
 
@@ -197,7 +198,9 @@ class Instance:
             pieces, self._evidence.codestreams_cleaned = encapsulated(self._header, self._read)
             return pieces
         if self._header.encoding.big_endian:
-            return []  # written anew with its words turned round
+            bits = int.from_bytes(raw_value(self._header, _BITS_ALLOCATED)[:2], "big")
+            source = Source(self._header.elements, self._header.encoding, self._read)
+            return [native_pixels(source, PIXEL_DATA, element, bits, self._implicit)]
         head = element_head(PIXEL_DATA, element.vr[:2], element.length + element.length % 2, implicit=self._implicit)
         return [head, Range(element.offset, element.length), b"\0" * (element.length % 2)]
 
@@ -218,7 +221,7 @@ class Instance:
                 raise Rejected("an identifier is left in the finished bytes", code="identifier-left")
         self._evidence.looked_for = len(finder)
         self._evidence.scanned_bytes = len(before) + len(after)
-        new_uid = self._new_value(changes, _SOP_INSTANCE)
+        new_uid = self._new_value(changes, SOP_INSTANCE)
         self._evidence.sop_instance_uid = new_uid
         self._evidence.study_instance_uid = self._new_value(changes, STUDY)
         self._evidence.series_instance_uid = self._new_value(changes, _SERIES)

@@ -33,12 +33,6 @@ class Outcome:
     identity: tuple[tuple[int, str, str], ...] = ()
 
 
-def by_pseudonym(evidence: Evidence, source: str) -> str:
-    """Patient, study, series, instance: folders named by pseudonyms."""
-    parts = (evidence.patient, evidence.study_instance_uid or "study", evidence.series_instance_uid or "series")
-    return "/".join((*parts, f"{evidence.sop_instance_uid}.dcm"))
-
-
 class Deidentify:
     """De-identifies into one destination; without one it only says what would happen."""
 

@@ -117,6 +117,15 @@ def test_preamble_file_meta_padding_and_what_follows_the_data_set_go(deidentifie
     assert output[:128] == bytes(128)
 
 
+@pytest.mark.parametrize(
+    "name", ["ExplVR_BigEnd.dcm", "rtdose_expb.dcm", "image_dfl.dcm", "MR_small_RLE.dcm", "J2K_pixelrep_mismatch.dcm"]
+)
+def test_pixels_stay_as_they_are_whatever_the_encoding(deidentifier, name):
+    path = next(path for path in get_testdata_files(name))
+    output, _ = deidentifier().deidentify_bytes(Path(path).read_bytes())
+    assert (read(output).pixel_array == dcmread(path).pixel_array).all()
+
+
 def test_comments_and_application_segments_of_jpeg_go_and_the_picture_stays(deidentifier):
     path = next(path for path in get_testdata_files("SC_rgb_jpeg_dcmtk.dcm"))
     instance = dcmread(path)
