@@ -16,7 +16,7 @@ from isocenter.deid.header import HeaderRules, Subject
 from isocenter.deid.icc import cleaned_profile
 from isocenter.deid.identifiers import Known
 from isocenter.deid.marks import BURNED_IN, marks
-from isocenter.deid.pixel_data import Piece, Range, encapsulated
+from isocenter.deid.pixel_data import Piece, Range, encapsulated, without_overlay_bits
 from isocenter.deid.pixels import PixelCleaner
 from isocenter.deid.pseudonyms import Pseudonyms
 from isocenter.deid.rules import Rules
@@ -195,6 +195,8 @@ class Instance:
         if element is None:
             return []
         if element.length == UNDEFINED:
+            if self._bits_with_overlays() is not None:
+                raise Unsupported("overlays lie in compressed pixel data", code="embedded-overlay")
             pieces, self._evidence.codestreams_cleaned = encapsulated(self._header, self._read)
             return pieces
         if self._header.encoding.big_endian:
@@ -202,7 +204,25 @@ class Instance:
             source = Source(self._header.elements, self._header.encoding, self._read)
             return [native_pixels(source, PIXEL_DATA, element, bits, self._implicit)]
         head = element_head(PIXEL_DATA, element.vr[:2], element.length + element.length % 2, implicit=self._implicit)
-        return [head, Range(element.offset, element.length), b"\0" * (element.length % 2)]
+        pad = b"\0" * (element.length % 2)
+        overlaid = self._bits_with_overlays()
+        if overlaid is not None:
+            return [head, without_overlay_bits(self._read, element.offset, element.length, *overlaid), pad]
+        return [head, Range(element.offset, element.length), pad]
+
+    def _bits_with_overlays(self) -> tuple[int, int, int] | None:
+        """Bits Allocated, Bits Stored and High Bit, where overlays lie in the bits above; None where none do."""
+        elements = self._header.elements
+        planes = (tag for tag in elements if tag >> 24 == 0x60 and tag & 0xFFFF == 0x0102)
+        if not any(any(raw_value(self._header, tag)) for tag in planes):
+            return None
+        allocated, stored, high = (
+            int.from_bytes(raw_value(self._header, tag)[:2], "little")
+            for tag in (_BITS_ALLOCATED, 0x00280101, 0x00280102)
+        )
+        if allocated not in (8, 16, 32) or not 0 < stored <= high + 1 <= allocated:
+            raise Unsupported("overlays lie in pixel data whose bits nobody can tell apart", code="embedded-overlay")
+        return allocated, stored, high
 
     # ---- putting it together
 

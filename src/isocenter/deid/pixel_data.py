@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from struct import pack
 
+import numpy as np
+
 from isocenter.deid.segments import cleaned, is_cleaned
+from isocenter.deid.source import STEP
 from isocenter.dicom.elements import PIXEL_DATA, UNDEFINED, Fragments
 from isocenter.dicom.part10 import Header
 from isocenter.dicom.pixel_description import IMPLICIT_LITTLE
@@ -47,6 +50,18 @@ def encapsulated(header: Header, read: Read) -> tuple[list[Piece | Iterator[byte
     if count:
         return [element_head(PIXEL_DATA, "OB", UNDEFINED), _rewritten(frames, syntax, read)], count
     return _as_it_lies(header, fragments), 0
+
+
+def without_overlay_bits(
+    read: Read, offset: int, length: int, allocated: int, stored: int, high: int
+) -> Iterator[bytes]:
+    """Native pixel data, little endian, with the bits cleared in which retired overlays lie (PS3.5 8.1.1, 2004)."""
+    kind = {8: "<u1", 16: "<u2", 32: "<u4"}[allocated]
+    mask = np.array(((1 << stored) - 1) << (high + 1 - stored), dtype=kind)
+    for start in range(offset, offset + length, STEP):
+        piece = read(start, min(STEP, offset + length - start))
+        whole = len(piece) // mask.itemsize * mask.itemsize
+        yield (np.frombuffer(piece[:whole], dtype=kind) & mask).tobytes() + piece[whole:]
 
 
 def _as_it_lies(header: Header, fragments: Fragments) -> list[Piece | Iterator[bytes]]:

@@ -44,10 +44,13 @@ class _Part(BaseModel):
 
 
 class Override(_Part):
-    """What a site does with one attribute, wherever it stands, instead of what the options say."""
+    """What a site does with one attribute, wherever it stands, instead of what the options say.
+
+    `basic` is what the Basic Profile does, as if no option were chosen.
+    """
 
     attribute: Attribute
-    action: Literal["keep", "remove", "empty", "dummy", "uid", "clean", "shift", "pseudonym"]
+    action: Literal["keep", "basic", "remove", "empty", "dummy", "uid", "clean", "shift", "pseudonym"]
     reason: str = Field(min_length=3, description="Why: printed by `explain` and kept in every evidence record.")
     value: str | None = Field(None, description="With `dummy`: the value that is put there.")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from isocenter.deid.profile import Override, Profile, attribute_tag
+from isocenter.deid.profile import Profile, attribute_tag
 from isocenter.deid.table import OPTIONS, lines, table
 from isocenter.dicom.dictionary import keyword_of, vr_of
 from isocenter.errors import BadRequest
@@ -105,7 +105,11 @@ class Rules:
     def _settle(self, tag: int) -> Rule:
         override = self._overrides.get(tag)
         if override is not None:
-            return _overridden(override)
+            row = self._table.row(tag)
+            if override.action == "basic":
+                basic = self._basic(tag, row.basic) if row is not None else self._unlisted(tag).action
+                return Rule(basic, "override", None, override.reason)
+            return Rule(Action(override.action), "override", override.value, override.reason)
         group, number = tag >> 16, tag & 0xFFFF
         if number == 0 or group < 8:
             return _GROUP
@@ -160,10 +164,6 @@ class Rules:
                 return Rule(Action.SHIFT, "unlisted date")
             return Rule(Action.KEEP if self.dates_stay else Action.REMOVE_EMPTY_OR_DUMMY, "unlisted date")
         return _UNLISTED
-
-
-def _overridden(override: Override) -> Rule:
-    return Rule(Action(override.action), "override", override.value, override.reason)
 
 
 def safe_private(lists: Iterable[str]) -> dict[str, frozenset[str]]:

@@ -346,6 +346,18 @@ def errors(path: Path) -> Counter[str]:
     return Counter(line for line in done.stderr.splitlines() if line.startswith("Error"))
 
 
+def test_overlays_in_unused_bits_of_pixels_are_cleared(deidentifier):
+    instance = read(ct_slice(size=64))
+    stored = instance.pixel_array.astype("<u2")
+    instance.PixelData = (stored | 0xA000).tobytes()
+    instance.add_new(0x60000010, "US", 64)
+    instance.add_new(0x60000011, "US", 64)
+    instance.add_new(0x60000100, "US", 16)
+    instance.add_new(0x60000102, "US", 15)
+    output = read(deidentifier().deidentify_bytes(written_as_is(instance))[0])
+    assert output.PixelData == stored.tobytes()
+
+
 def test_a_second_run_changes_values_and_not_structure(deidentifier):
     canaries = Canaries(12)
     once = deidentifier().deidentify_bytes(written(canaries.fill(canaries.instance())))[0]

@@ -151,6 +151,13 @@ def test_explain_takes_tags_and_keywords_and_refuses_others():
         explain(profiles.load("basic"), "Patient Name")
 
 
+def test_an_override_can_ask_for_the_basic_profile():
+    rules = Rules(profiles.load("tcia"))
+    assert rules.rule(0x00081010).action is Rules(profiles.load("basic")).rule(0x00081010).action
+    assert rules.rule(0x00081010).reason
+    assert rules.rule(0x00081090).action is Action.KEEP  # Manufacturer's Model Name
+
+
 def test_profiles_differ_where_they_do():
     assert difference(profiles.load("basic"), profiles.load("basic")) == []
     differing = {tag for tag, _, _ in difference(profiles.load("basic"), profiles.load("tcia"))}
