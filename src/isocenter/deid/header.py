@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,9 @@ _CODES = frozenset((0x00080100, 0x00080102, 0x00080103, 0x00080119, 0x00080120, 
 _SCHEMES = frozenset(
     (b"DCM", b"SCT", b"SRT", b"SNM3", b"LN", b"UCUM", b"FMA", b"RADLEX", b"NCIt", b"UMLS", b"MDC", b"I10")
 )
+_NUMERIC = frozenset(("DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"))
+_DIGITS = re.compile(rb"[0-9eE+.\\ \0-]*\Z")
+_LETTERS = re.compile(rb"[A-Za-z0-9]{5}")  # so much text is hardly a number by chance
 _HIERARCHY = frozenset((0x00080018, 0x0020000D, 0x0020000E))
 _WELL_KNOWN = "1.2.840.10008."
 
@@ -170,7 +174,7 @@ class HeaderRules:
         for tag in elements:
             if tag >> 16 & 1 and tag & 0xFFFF >= 0x1000:
                 creator = (tag & 0xFFFF0000) | (tag & 0xFF00) >> 8
-                if self._rules.safe_private and self._rules.is_safe(_creator(elements, creator), tag):
+                if self._rules.safe_private and self._rules.safe_vr(_creator(elements, creator), tag) is not None:
                     found.add(creator)
         return found
 
@@ -180,12 +184,10 @@ class HeaderRules:
         if tag in creators:
             return element
         creator = (tag & 0xFFFF0000) | (tag & 0xFF00) >> 8
-        if creator in creators and self._rules.is_safe(_creator(elements, creator), tag):
+        listed = self._rules.safe_vr(_creator(elements, creator), tag) if creator in creators else None
+        if listed is not None and is_as_listed(element, listed):
             if element.vr == "SQ":
                 return self._items(element, tag, path, text, mode="")
-            if element.vr in ("UN", "OB", "OW", "PN", "DA", "DT", "UI") and element.length:
-                # Listed, but not in the form that the list knows: nobody can say what it holds.
-                return None if element.vr in ("PN", "DA", "DT", "UI", "UN") else element
             return self._value(Action.KEEP, _SAFE, tag, element, (*path, tag), text)
         if element.vr == "SQ":
             self.done.gathered.items(element.value, text, self._is_uid)
@@ -312,6 +314,17 @@ def _creator(elements: Elements, tag: int) -> str:
     if element is None or not isinstance(element.value, bytes):
         return ""
     return element.value.rstrip(b" \0").decode("latin-1").strip()
+
+
+def is_as_listed(element: Element, vr: str) -> bool:
+    """Whether a private element has the VR of its list; one written as UN only if its value can be nothing else."""
+    if element.vr == vr or (not vr and element.vr in _NUMERIC):
+        return True
+    if element.vr != "UN" or not isinstance(element.value, bytes):
+        return False
+    if vr in ("DS", "IS"):
+        return bool(_DIGITS.match(element.value))
+    return vr in _NUMERIC and len(element.value) <= 64 and not _LETTERS.search(element.value)
 
 
 def parsed_items(element: Element, tag: int, limits: Limits) -> list[dict[int, Element]] | None:

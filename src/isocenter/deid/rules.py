@@ -98,9 +98,9 @@ class Rules:
             found = self._known[tag] = self._settle(tag)
         return found
 
-    def is_safe(self, creator: str, tag: int) -> bool:
-        """Whether a private attribute of this creator is listed as free of identity."""
-        return f"{tag >> 16:04x}xx{tag & 0xFF:02x}" in self.safe_private.get(creator, ())
+    def safe_vr(self, creator: str, tag: int) -> str | None:
+        """The VR that a private attribute of this creator is listed with as free of identity; None where it is not."""
+        return self.safe_private.get(creator, {}).get(f"{tag >> 16:04x}xx{tag & 0xFF:02x}")
 
     def _settle(self, tag: int) -> Rule:
         override = self._overrides.get(tag)
@@ -166,9 +166,9 @@ class Rules:
         return _UNLISTED
 
 
-def safe_private(lists: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Private attributes (as "ggggxxee") that hold no identity, by private creator."""
-    found: dict[str, set[str]] = {}
+def safe_private(lists: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Private attributes that hold no identity, by private creator: VR by tag ("ggggxxee"), "" where any will do."""
+    found: dict[str, dict[str, str]] = {}
     for name in lists:
         for line in _private_list(name):
             tag = line.get("tag", "").strip().lower()
@@ -176,8 +176,8 @@ def safe_private(lists: Iterable[str]) -> dict[str, frozenset[str]]:
                 raise BadRequest(
                     "a list of safe private attributes has the columns tag (ggggxxee) and creator", code="bad-profile"
                 )
-            found.setdefault(line["creator"].strip(), set()).add(tag)
-    return {creator: frozenset(tags) for creator, tags in found.items()}
+            found.setdefault(line["creator"].strip(), {})[tag] = (line.get("vr") or "").strip()
+    return found
 
 
 def _private_list(name: str) -> list[dict[str, str]]:

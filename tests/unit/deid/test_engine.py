@@ -103,6 +103,23 @@ def test_safe_private_attributes_stay_where_the_option_asks(deidentifier):
     assert 0x70530010 not in read(deidentifier("basic").deidentify_bytes(written(instance))[0])
 
 
+@pytest.mark.parametrize(
+    ("vr", "value", "stays"),
+    [
+        ("DS", "1.5", True),
+        ("UN", b"1.5 ", True),
+        ("UN", b"DOE JANE", False),
+        ("LO", "DOE JANE", False),
+        ("OB", b"x" * 8, False),
+    ],
+)
+def test_a_listed_private_attribute_stays_only_in_its_listed_form(deidentifier, vr, value, stays):
+    instance = Canaries(5).instance()
+    instance.private_block(0x7053, "Philips PET Private Group", create=True).add_new(0x00, vr, value)
+    output = read(deidentifier("tcia").deidentify_bytes(written(instance))[0])
+    assert (0x70531000 in output) is stays
+
+
 def test_preamble_file_meta_padding_and_what_follows_the_data_set_go(deidentifier):
     instance = Canaries(6).instance()
     meta: Any = instance.file_meta

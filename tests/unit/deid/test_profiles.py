@@ -171,8 +171,8 @@ def test_a_sites_own_list_of_safe_private_attributes(tmp_path):
     profile = profiles.Profile(
         name="x", title="x", options=("retain-safe-private",), private=profiles.Private(lists=(str(path),))
     )
-    assert Rules(profile).is_safe("ACME 1.0", 0x00191023)
-    assert not Rules(profile).is_safe("ACME 1.0", 0x00191024)
+    assert Rules(profile).safe_vr("ACME 1.0", 0x00191023) == ""
+    assert Rules(profile).safe_vr("ACME 1.0", 0x00191024) is None
     path.write_text("tag,creator\nwrong,ACME\n")
     with pytest.raises(BadRequest, match="ggggxxee"):
         Rules(profile)
