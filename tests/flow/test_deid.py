@@ -235,6 +235,14 @@ def test_who_is_behind_a_pseudonym_is_told_with_the_key_and_audited(study, tmp_p
     assert b"QUARLES" not in kept
 
 
+def test_without_a_vault_there_is_no_way_back(study, tmp_path):
+    run("deid", study, "out", "--profile", "basic", "--no-vault", cwd=tmp_path)
+    assert not (tmp_path / "isocenter-home" / "vault").exists()
+    patient = next((tmp_path / "out").glob("P*")).name
+    assert run("reidentify", patient, cwd=tmp_path).returncode == 1
+    assert "deid.run" in run("audit", "export", cwd=tmp_path).stdout
+
+
 def test_a_rotated_key_maps_anew_and_the_old_vault_still_opens_under_its_name(study, tmp_path):
     run("deid", study, "out", "--profile", "basic", cwd=tmp_path)
     assert run("key", "rotate", cwd=tmp_path).returncode == 0

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from isocenter import __version__
 from isocenter.bootstrap import Project, object_store, open_project
+from isocenter.cli.caller import caller
 from isocenter.cli.deid_log import Log, Stamp
 from isocenter.cli.deid_page import write_page
 from isocenter.cli.deid_worker import (
@@ -81,6 +82,9 @@ def deid(
         Path | None, typer.Option(help="Certificate (PEM) for whom what is taken out is put in, encrypted.")
     ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, max=256, help="Processes; one for each core without it.")] = None,
+    vault: Annotated[
+        bool, typer.Option("--vault/--no-vault", help="Keep who is behind which pseudonym, encrypted.")
+    ] = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write nothing; say per attribute what would be done.")
     ] = False,
@@ -103,7 +107,9 @@ def deid(
             )
         place = _report_folder(report, destination)
         roots = tuple(str(Path(origin).resolve()) for origin in origins if "://" not in origin)
-        job = Job(settings, chosen, opened.secret, None if dry_run else destination, layout.value, roots, certificate)
+        job = Job(
+            settings, chosen, opened.secret, None if dry_run else destination, layout.value, roots, certificate, vault
+        )
         run = _Run(Counter(), [], Counter())
         if dry_run:
             _go(console, job, origins, None, run, jobs, sample, opened)
@@ -112,6 +118,7 @@ def deid(
             _keep_apart(origins, destination or "")
             with closing(Log(place, job.profile_sha256, job.key)) as log:
                 _go(console, job, origins, log, run, jobs, sample, opened)
+                opened.audit.append([caller().entry("deid.run", store=f"project:{project}", count=run.told.total())])
                 manifest = log.finish(_about(job, project), opened.signing_key)
                 store = destination_of(job)
                 if store is not None:
@@ -132,7 +139,7 @@ def _go(console: Console, job: Job, origins: list[str], log: Log | None, run: _R
             found.append(Found.of(item, opened.pseudonyms))
         else:
             outcome = Outcome(opened.pseudonyms.path(item[0]), "quarantined", item[1].code, item[1].detail)
-            _note(run, log, item[0], outcome, Stamp(outcome.source, 0, 0))
+            _note(run, log, item[0], outcome, Stamp(outcome.source))
     if sample is not None:
         found = sorted(found, key=lambda one: one.stamp.name)[:sample]
     done = log.done() if log is not None else set()
@@ -157,7 +164,7 @@ def _go(console: Console, job: Job, origins: list[str], log: Log | None, run: _R
         for piece, outcomes in crew.deidentify(work):
             for one, outcome in zip(piece.batch, outcomes, strict=True):
                 _note(run, log, one.source.name, outcome, one.stamp)
-                if log is not None:
+                if log is not None and job.vault:
                     opened.vault.add(outcome.identity)
             if log is not None:
                 opened.vault.settle()

@@ -24,11 +24,13 @@ _DONE = ("released", "duplicate")
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """By what a source is known again: its keyed name, size and time of change."""
+    """By what a source is known again: its keyed name, and size and time of change in a keyed form.
+
+    A file's time of change may be the day on which an image was taken.
+    """
 
     name: str
-    size: int
-    changed: int
+    version: str = ""
 
 
 class Log:
@@ -64,7 +66,7 @@ class Log:
     def done(self) -> set[Stamp]:
         """Sources that need not be gone through again under this profile and key."""
         return {
-            Stamp(line["source"], line["size"], line["changed"])
+            Stamp(line["source"], line["version"])
             for line in read_lines(self._path)
             if line["outcome"] in _DONE
             and (line["evidence"].get("profile_sha256"), line["evidence"].get("key")) == self._made_by
@@ -74,8 +76,7 @@ class Log:
         """Note one outcome."""
         line: dict[str, Any] = {
             "source": stamp.name,
-            "size": stamp.size,
-            "changed": stamp.changed,
+            "version": stamp.version,
             "outcome": outcome.kind,
             "code": outcome.code,
             "detail": outcome.detail,

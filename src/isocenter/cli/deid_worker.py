@@ -40,16 +40,16 @@ class Found:
 
     @classmethod
     def of(cls, source: Source, names: Pseudonyms) -> Found:
-        """The stamp: a keyed name of the path, so that the evidence does not say it; size and time of change."""
-        size, changed = source.size, 0
+        """The source with its stamp, keyed so that evidence says neither path nor time."""
         if source.key is not None:
-            return cls(source, Stamp(names.path(source.name), size, changed))
+            return cls(source, Stamp(names.path(source.name), names.path(f"{source.size}")))
         path = source.path if source.path == "-" else os.path.abspath(source.path)
+        version = ""
         with suppress(OSError):
             about = os.stat(path)
-            size, changed = about.st_size, about.st_mtime_ns
+            version = names.path(f"{about.st_size} {about.st_mtime_ns}")
         member = "" if source.member is None else f"\0{source.member}"
-        return cls(source, Stamp(names.path(path + member), size, changed))
+        return cls(source, Stamp(names.path(path + member), version))
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Job:
     layout: str
     roots: tuple[str, ...] = ()
     certificate: bytes | None = None
+    vault: bool = True
 
     @cached_property
     def profile_sha256(self) -> str:
