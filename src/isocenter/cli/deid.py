@@ -105,29 +105,43 @@ def deid(
                 " needs it: isocenter key export",
                 highlight=False,
             )
-        place = _report_folder(report, destination)
         roots = tuple(str(Path(origin).resolve()) for origin in origins if "://" not in origin)
-        job = Job(
-            settings, chosen, opened.secret, None if dry_run else destination, layout.value, roots, certificate, vault
-        )
+        target = None if dry_run else destination
+        job = Job(settings, chosen, opened.secret, target, layout.value, roots, certificate, vault)
         run = _Run(Counter(), [], Counter())
         if dry_run:
             _go(console, job, origins, None, run, jobs, sample, opened)
             _show_actions(run)
+            _close(console, run, None)
         else:
             _keep_apart(origins, destination or "")
-            with closing(Log(place, job.profile_sha256, job.key)) as log:
-                _go(console, job, origins, log, run, jobs, sample, opened)
-                opened.audit.append([caller().entry("deid.run", store=f"project:{project}", count=run.told.total())])
-                manifest = log.finish(_about(job, project), opened.signing_key)
-                store = destination_of(job)
-                if store is not None:
-                    write_page(place, manifest, store)
-        _close(console, run, None if dry_run else place)
+            _batch(console, job, origins, _report_folder(report, destination), run, jobs, sample, opened)
     if run.told["failed"]:
         raise typer.Exit(3)
     if run.told["quarantined"] or not (run.told.total() or run.skipped):
         raise typer.Exit(1)
+
+
+def _batch(
+    console: Console,
+    job: Job,
+    origins: list[str],
+    place: Path,
+    run: _Run,
+    jobs: int | None,
+    sample: int | None,
+    opened: Project,
+) -> None:
+    """A run that writes: its evidence as it goes, manifest and page at its end."""
+    with closing(Log(place, job.profile_sha256, job.key)) as log:
+        _go(console, job, origins, log, run, jobs, sample, opened)
+        store = f"project:{opened.name}"
+        opened.audit.append([caller().entry("deid.run", store=store, count=run.told.total())])
+        manifest = log.finish(_about(job, opened.name), opened.signing_key)
+        destination = destination_of(job)
+        if destination is not None:
+            write_page(place, manifest, destination)
+    _close(console, run, place)
 
 
 def _go(console: Console, job: Job, origins: list[str], log: Log | None, run: _Run, jobs: int | None,
