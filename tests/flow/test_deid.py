@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
+from isocenter.adapters.blobs.objects import ObjectBlobStore
 from isocenter.cli.main import main
 from isocenter.testing.instances import cr_image, ct_slice, sample_study, uid
+from isocenter.testing.s3 import s3_server
 
 ISOCENTER = str(Path(sys.executable).with_name("isocenter"))
 
@@ -250,6 +252,27 @@ def test_a_rotated_key_maps_anew_and_the_old_vault_still_opens_under_its_name(st
     first, second = (next((tmp_path / name).glob("P*")).name for name in ("out", "out2"))
     assert first != second
     assert run("key", "list", cwd=tmp_path).stdout.count("default") == 2
+
+
+def test_buckets_on_both_sides(study, tmp_path, monkeypatch):
+    with s3_server() as server:
+        monkeypatch.setenv("ISOCENTER_BLOBS_OPTIONS", json.dumps(server.options))
+        source, destination = f"{server.new_bucket()}/in/coming", f"{server.new_bucket()}/released"
+        store = ObjectBlobStore(source, server.options)
+        for path in sorted(study.iterdir()):
+            writer = store.create(f"QUARLES/{path.name}")
+            writer.write(path.read_bytes())
+            writer.commit()
+        done = run("deid", source, destination, "--profile", "basic", "--report", "report", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        there = {stat.key for stat in ObjectBlobStore(destination, server.options).list()}
+        assert len(there) == 5
+        assert "QUARLES" not in str(there)
+        assert run("verify", "report", destination, cwd=tmp_path).returncode == 0
+        again = run("deid", source, destination, "--profile", "basic", "--report", "report", cwd=tmp_path)
+        assert "done before" in again.stderr
+        run("deid", study, "local", "--profile", "basic", cwd=tmp_path)
+        assert {str(path.relative_to(tmp_path / "local")) for path in outputs(tmp_path / "local")} == there
 
 
 def test_profiles_are_listed_shown_explained_and_compared(tmp_path):
