@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from isocenter.deid.character_sets import known_terms
 from isocenter.deid.dates import capped_age, moved
 from isocenter.deid.dummies import ENUMERATED, dummy, settled
 from isocenter.deid.identifiers import Gathered
@@ -97,6 +98,10 @@ class HeaderRules:
             new = self._apply(rule, tag, element, path, text, own)
             if new is not element:
                 found[tag] = new
+        stated = _stated(elements)
+        if stated and (terms := known_terms(stated)) is not stated:
+            found[_CHARACTER_SET] = _new(elements[_CHARACTER_SET], "CS", terms)
+            self._count(_CHARACTER_SET, "clean", self._rule(_CHARACTER_SET))
         return found
 
     def _items(self, element: Element, tag: int, path: Path, text: Text, *, mode: str) -> Element:

@@ -3,50 +3,62 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 from isocenter.deid.identifiers import Known, folded
 from isocenter.deid.words import is_defined_term
+from isocenter.errors import LimitExceeded
 
 _WORDS = re.compile(r"[^\W_]+")
 _SURE = 5  # so many letters or digits are hardly met by chance, wherever they stand
 _PLAIN = re.compile(rb"[a-z0-9]{3,}")
+_DIGITS = re.compile(rb"[0-9]{5,}")
+_DOTTED = re.compile(rb"[0-9]+(?:\.[0-9]+)+")
+_FEW = 24  # so many are looked for one by one sooner than all numbers of the bytes are looked at
+_WINDOW = 1 << 20
+_MOST_WORK = 4_000_000_000  # bytes times identifiers: some seconds
+_EACH = 100  # bytes that are looked through in the time of one look
+_AGAIN = 16  # looks in the time of going on from a place that does not count
 
 
 class Finder:
-    """Finds the identifiers of one study; made once and used for all of its instances."""
+    """Finds the identifiers of one study in one instance; what would take too long raises LimitExceeded."""
 
     def __init__(self, known: Known) -> None:
         self.known = known
         # A name that is a term of anatomy or technique too (CHEST) is looked for in text; codes may say it.
         terms = frozenset(word for word in known.words if is_defined_term(word))
-        self._anywhere = sorted(word for word in known.words if len(word) >= _SURE and word not in terms)
-        self._alone = frozenset(word for word in known.words | known.codes if len(word) < _SURE) | terms
-        self._alone_bytes = frozenset(word.encode() for word in self._alone if word.isascii())
+        anywhere = sorted(word for word in known.words - terms if len(word) >= _SURE)
         numbers = {code for code in known.codes if len(code) >= _SURE} | known.dates
-        self._numbers = sorted(numbers)
-        self._exact = sorted(
-            text for text in known.exact if len(text) >= _SURE and text not in numbers and text not in terms
+        exact = sorted(text for text in known.exact - terms if len(text) >= _SURE and text not in numbers)
+        self._whole = known.words | known.codes
+        self._alone = frozenset(word for word in self._whole if len(word) < _SURE) | terms
+        self._alone_bytes = frozenset(word.encode() for word in self._alone if word.isascii())
+        tokens = (*anywhere, *sorted(numbers), *exact)
+        plain = [token.encode() for token in tokens if token.isascii()]
+        self._runs = (
+            (_DIGITS, *_apart(plain, _DIGITS)),
+            (_DOTTED, *_apart(plain, _DOTTED)),
         )
-        self._sought = [(word.encode(), False) for word in self._anywhere if word.isascii()]
-        self._sought += [(number.encode(), True) for number in self._numbers if number.isascii()]
-        self._sought += [(text.encode(), _is_number(text)) for text in self._exact if text.isascii()]
-        others = {text for text in (*self._exact, *known.words) if not text.isascii()}
-        self._foreign = {text.encode("utf-8") for text in others} | {raw for raw in known.raw if len(raw) > 3}
+        taken = {token for _, many, _ in self._runs for token in many}
+        # Codes with letters stand alone in bytes, which hold them by chance; in text they may be part of a word.
+        alone = {code.encode() for code in numbers if code.isascii()}
+        self._sought = [(t, t in alone or _is_number(t), _is_number(t)) for t in plain if t not in taken]
+        self._others = [token for token in tokens if not token.isascii()]
+        self._foreign = {text.encode("utf-8") for text in (*exact, *known.words) if not text.isascii()}
+        self._foreign |= {raw for raw in known.raw if len(raw) > 3}
+        self._count = len(plain) + len(self._foreign) + len(self._alone)
+        self._work = 0
 
     def __len__(self) -> int:
         """How many identifiers are looked for."""
-        return len(self._sought) + len(self._foreign) + len(self._alone)
+        return self._count
 
-    def places(self, data: bytes) -> Iterable[int]:
+    def places(self, data: bytes) -> Iterator[int]:
         """Where in these bytes identifiers stand; short ones, which bytes hold by chance, are left to `spans`."""
-        low = data.lower()
-        for token, is_number in self._sought:
-            at = low.find(token)
-            while at >= 0:
-                if not is_number or _stands_alone(low, at, at + len(token)):
-                    yield at
-                at = low.find(token, at + 1)
+        for start, _ in self._found(data.lower(), in_text=False):
+            yield start
+        self._spend(len(self._foreign), len(data))
         for raw in self._foreign:
             at = data.find(raw)
             if at >= 0:
@@ -54,41 +66,81 @@ class Finder:
 
     def has_alone(self, data: bytes) -> bool:
         """Whether one of the short identifiers stands in these bytes as a word of its own: text has to be looked at."""
-        return bool(self._alone) and not self._alone_bytes.isdisjoint(_PLAIN.findall(data.lower()))
+        if not self._alone_bytes:
+            return bool(self._alone)
+        low, over = data.lower(), max(map(len, self._alone_bytes))
+        return any(
+            not self._alone_bytes.isdisjoint(_PLAIN.findall(low, max(0, start - over), start + _WINDOW))
+            for start in range(0, len(low), _WINDOW)
+        )
 
     def is_clean(self, data: bytes) -> bool:
         """Whether no identifier is in these bytes."""
-        return next(iter(self.places(data)), None) is None
+        return next(self.places(data), None) is None
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where in a text identifiers stand, as whole words and numbers: start and end, in order, not overlapping."""
         plain = folded(text)
         if len(plain) != len(text):  # letters that fold to several: no position is sure, so all of it counts
             return [(0, len(text))] if self._in(plain) else []
-        found = []
-        for match in _WORDS.finditer(plain):
-            if match[0] in self._alone or match[0] in self.known.words or match[0] in self.known.codes:
-                found.append(match.span())
-        for token in (*self._anywhere, *self._numbers, *self._exact):
-            at = plain.find(token)
-            while at >= 0:
-                if not _is_number(token) or _alone_in(plain, at, at + len(token)):
-                    found.append(_whole(plain, at, at + len(token)))
-                at = plain.find(token, at + 1)
+        found = [match.span() for match in _WORDS.finditer(plain) if match[0] in self._whole]
+        found += [_whole(plain, *span) for span in self._found(plain.encode("latin-1", "replace"), in_text=True)]
+        if not plain.isascii():
+            found += [_whole(plain, *span) for span in self._found_others(plain)]
         if self._foreign:
             raw = text.encode("utf-8")
+            self._spend(len(self._foreign), len(raw))
             found += [(0, len(text)) for token in self._foreign if token in raw]
         return _merged(found)
 
     def _in(self, plain: str) -> bool:
-        words = set(_WORDS.findall(plain))
-        return bool(words & (self._alone | self.known.words)) or any(
-            token in plain for token in (*self._anywhere, *self._numbers, *self._exact)
-        )
+        words = {match[0] for match in _WORDS.finditer(plain)}
+        if not words.isdisjoint(self._alone | self.known.words):
+            return True
+        found = self._found(plain.encode("latin-1", "replace"), in_text=True)
+        return next(found, None) is not None or next(self._found_others(plain), None) is not None
+
+    def _found(self, low: bytes, *, in_text: bool) -> Iterator[tuple[int, int]]:
+        """Start and end of each identifier of ASCII letters and digits; numbers where they stand alone."""
+        for pattern, many, shortest in self._runs:
+            if not many or len(low) < shortest:
+                continue
+            for match in pattern.finditer(low):
+                if match[0] in many and _stands_alone(low, *match.span()):
+                    yield match.span()
+        self._spend(len(self._sought), len(low))
+        for token, alone_in_bytes, alone_in_text in self._sought:
+            at = low.find(token)
+            while at >= 0:
+                end = at + len(token)
+                if not (alone_in_text if in_text else alone_in_bytes) or _stands_alone(low, at, end):
+                    yield at, end
+                self._spend(_AGAIN, 0)
+                at = low.find(token, at + 1)
+
+    def _found_others(self, plain: str) -> Iterator[tuple[int, int]]:
+        self._spend(len(self._others), len(plain))
+        for token in self._others:
+            at = plain.find(token)
+            while at >= 0:
+                yield at, at + len(token)
+                at = plain.find(token, at + 1)
+
+    def _spend(self, looks: int, size: int) -> None:
+        """A list of more identifiers than people have, looked for in very much data, would keep everyone waiting."""
+        self._work += looks * (size + _EACH)
+        if self._work > _MOST_WORK:
+            raise LimitExceeded("it names too many identifiers to look for all of them", code="too-many-identifiers")
 
 
-def _is_number(token: str) -> bool:
-    return not any(sign.isalpha() for sign in token)
+def _apart(tokens: list[bytes], pattern: re.Pattern[bytes]) -> tuple[frozenset[bytes], int]:
+    """Those that are found as runs of digits, if they are many; the length of the shortest."""
+    runs = frozenset(token for token in tokens if pattern.fullmatch(token))
+    return (runs, min(map(len, runs))) if len(runs) > _FEW else (frozenset(), 0)
+
+
+def _is_number(token: bytes) -> bool:
+    return token.lower() == token.upper()
 
 
 def _stands_alone(data: bytes, start: int, end: int) -> bool:
@@ -99,10 +151,6 @@ def _stands_alone(data: bytes, start: int, end: int) -> bool:
     if after == b"." and data[end + 1 : end + 2].isdigit() and end - start != 8:
         return False
     return not before.isdigit() and not after.isdigit()
-
-
-def _alone_in(text: str, start: int, end: int) -> bool:
-    return _stands_alone(text.encode("latin-1", "replace"), start, end)
 
 
 def _whole(text: str, start: int, end: int) -> tuple[int, int]:

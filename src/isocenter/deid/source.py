@@ -14,6 +14,8 @@ from isocenter.errors import LimitExceeded, Malformed
 
 STEP = 1 << 20
 _HEAD = 1 << 18  # bytes read at a time while the header lasts
+_PACKED = 1 << 16  # deflated bytes taken at a time
+_TURNS = 8  # so often a deflated Data Set is read from its beginning
 
 
 class Readable(Protocol):
@@ -89,14 +91,67 @@ def data_set_reader(source: Readable, header: Header, limits: Limits) -> Callabl
     """How bytes of the Data Set are read, by the offsets of its elements: inflated where it is deflated."""
     if not header.encoding.deflated:
         return source.read
-    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-    data = bytearray()
-    for start in range(header.body_offset, source.size, STEP):
-        data += inflate.decompress(source.read(start, STEP), limits.inflated_bytes + 1 - len(data))
-        if len(data) > limits.inflated_bytes:
+    return Inflated(source, header.body_offset, limits.inflated_bytes).read
+
+
+class Inflated:
+    """A deflated Data Set, read by position: forwards, and from its beginning again where something lies behind.
+
+    Whoever goes back time and again has the whole of it in memory.
+    """
+
+    def __init__(self, source: Readable, start: int, most: int) -> None:
+        self._source = source
+        self._start = start
+        self._most = most
+        self._whole: bytes | None = None
+        self._turns = 0
+        self._rewind()
+
+    def _rewind(self) -> None:
+        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._next = self._start  # byte of the source that is inflated next
+        self._at, self._held = 0, b""  # where in the Data Set the bytes lie that are held
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Raises LimitExceeded and Malformed."""
+        if self._whole is None and offset < self._at:
+            self._turns += 1
+            self._rewind()
+            if self._turns > _TURNS:
+                self._whole = self._forward(0, self._most + 1)
+        if self._whole is not None:
+            return self._whole[offset : offset + length]
+        return self._forward(offset, length)
+
+    def _forward(self, offset: int, length: int) -> bytes:
+        taken: list[bytes] = []
+        end = offset + length
+        while True:
+            if self._at < end and offset < self._at + len(self._held):
+                taken.append(self._held[max(0, offset - self._at) : end - self._at])
+            if self._at + len(self._held) >= end or not self._more():
+                return b"".join(taken)
+
+    def _more(self) -> bool:
+        """Inflate the next bytes; False at the end."""
+        held = b""
+        while not held and not self._inflate.eof:
+            packed = self._inflate.unconsumed_tail
+            if not packed:
+                packed = self._source.read(self._next, _PACKED)
+                self._next += len(packed)
+                if not packed:
+                    break
+            try:
+                held = self._inflate.decompress(packed, STEP)
+            except zlib.error:
+                raise Malformed("the deflated Data Set is damaged", code="bad-deflate") from None
+        self._at += len(self._held)
+        self._held = held
+        if self._at + len(held) > self._most:
             raise LimitExceeded("the deflated Data Set is too large when inflated", code="inflated-too-large")
-    whole = bytes(data)
-    return lambda offset, length: whole[offset : offset + length]
+        return bool(held)
 
 
 def steps(source: Readable, offset: int, length: int) -> Iterator[bytes]:
