@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 HOME_DIR ?= isocenter-home
 PORT ?= 8042
 
-.PHONY: run test check format bench system lock clean
+.PHONY: run ocr test check format bench system lock clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.base: requirements/base.txt pyproject.toml
@@ -24,6 +24,11 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.base
 # The server on 127.0.0.1 with a small sample study in it.
 run: $(VENV)/.base
 	@$(BIN)/isocenter serve --home $(HOME_DIR) --port $(PORT) --sample
+
+# What reads text in pixels, for de-identification: an OCR engine with its models.
+ocr: $(VENV)/.base
+	@echo "installing what reads text in pixels"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/ocr.txt
 
 # All checks and all tests.
 test: check system

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization.pkcs7 import (
 )
 
 from isocenter.deid.marks import MARKS
+from isocenter.deid.pixel_data import no_icon
 from isocenter.deid.source import InMemory, data_set_reader, header_of
 from isocenter.dicom.elements import UNDEFINED, Element, Limits
 from isocenter.dicom.file_meta import part10_header
@@ -49,7 +50,7 @@ def encrypted_attributes(source: Source, tags: Iterable[int], certificate: x509.
         for tag in sorted(tags)
         if (element := source.elements.get(tag)) is not None and element.value is not None and tag >> 16 != 0x7FE0
     }
-    recoder = Recoder(source, implicit=False, icon=_no_icon)
+    recoder = Recoder(source, implicit=False, icon=no_icon)
     item = b"".join(recoder.item(originals, False))
     if len(item) > _MOST:
         raise Unsupported("what was taken out is too long to be encrypted into the header", code="too-much-identity")
@@ -75,7 +76,7 @@ def restored(data: bytes, certificate_pem: bytes, private_key_pem: bytes) -> byt
     if header.encoding.deflated or header.encoding.big_endian:
         raise Unsupported("only little endian files that are not deflated are restored", code="unsupported-encoding")
     read = data_set_reader(InMemory(data), header, limits)
-    recoder = Recoder(Source(header.elements, header.encoding, read), implicit=implicit, icon=_no_icon)
+    recoder = Recoder(Source(header.elements, header.encoding, read), implicit=implicit, icon=no_icon)
     changes = {tag: recoder.element(tag, element, header.elements, False) for tag, element in originals.items()}
     marks = {tag: None for tag in (ENCRYPTED, *MARKS) if tag not in originals and tag in header.elements}
     body = b"".join(recoder.rewritten({**changes, **marks}))
@@ -120,7 +121,3 @@ def _trimmed(content: bytes) -> bytes:
 def _text(elements: Mapping[int, Element], tag: int) -> str:
     element = elements.get(tag)
     return element.value.rstrip(b" \0").decode("ascii") if element and isinstance(element.value, bytes) else ""
-
-
-def _no_icon(siblings: Mapping[int, Element], element: Element) -> bytes:
-    raise Unsupported("an item of a sequence holds compressed pixels", code="nested-pixel-data")

@@ -16,7 +16,7 @@ from isocenter.deid.header import HeaderRules, Subject
 from isocenter.deid.icc import cleaned_profile
 from isocenter.deid.identifiers import Known
 from isocenter.deid.marks import BURNED_IN, marks
-from isocenter.deid.pixel_data import Piece, Range, encapsulated, without_overlay_bits
+from isocenter.deid.pixel_data import Piece, Range, encapsulated, no_icon, without_overlay_bits
 from isocenter.deid.pixels import PixelCleaner
 from isocenter.deid.pseudonyms import Pseudonyms
 from isocenter.deid.rules import Rules
@@ -267,7 +267,7 @@ class Instance:
     ) -> tuple[bytes, bytes]:
         """The Data Set before and after its pixel data, as bytes."""
         header = self._header
-        recoder = Recoder(Source(header.elements, header.encoding, self._read), implicit=self._implicit, icon=_no_icon)
+        recoder = Recoder(Source(header.elements, header.encoding, self._read), implicit=self._implicit, icon=no_icon)
         given: dict[int, Iterator[bytes] | None] = {
             tag: None if element is None else recoder.element(tag, element, header.elements, False)
             for tag, element in changes.items()
@@ -290,10 +290,6 @@ class Instance:
         element = changes.get(tag, self._header.elements.get(tag))
         raw = element.value if element is not None else None
         return raw.rstrip(b" \0").decode("ascii", "replace") if isinstance(raw, bytes) else ""
-
-
-def _no_icon(siblings: Mapping[int, Element], element: Element) -> bytes:
-    raise Unsupported("an item of a sequence holds compressed pixels", code="nested-pixel-data")
 
 
 def _target(header: Header) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from struct import pack
 
@@ -11,11 +11,11 @@ import numpy as np
 
 from isocenter.deid.segments import cleaned, is_cleaned
 from isocenter.deid.source import STEP
-from isocenter.dicom.elements import PIXEL_DATA, UNDEFINED, Fragments
+from isocenter.dicom.elements import PIXEL_DATA, UNDEFINED, Element, Fragments
 from isocenter.dicom.part10 import Header
 from isocenter.dicom.pixel_description import IMPLICIT_LITTLE
 from isocenter.dicom.recode import element_head
-from isocenter.errors import Malformed
+from isocenter.errors import Malformed, Unsupported
 
 Read = Callable[[int, int], bytes]
 _ITEM = 0xE000
@@ -98,3 +98,7 @@ def _rewritten(frames: list[array[int]], syntax: str, read: Read) -> Iterator[by
         data = cleaned(_joined(frame, read), syntax)
         yield pack("<HHL", 0xFFFE, _ITEM, len(data) + len(data) % 2) + data + b"\0" * (len(data) % 2)
     yield _END
+
+
+def no_icon(siblings: Mapping[int, Element], element: Element) -> bytes:
+    raise Unsupported("an item of a sequence holds compressed pixels", code="nested-pixel-data")

@@ -19,8 +19,8 @@ class OnDemand:
     def __init__(self, make: Callable[[], TextDetector], packages: Sequence[str]) -> None:
         if any(find_spec(package) is None for package in packages):
             raise Misconfigured(
-                "the profile has text in pixels read, and that takes the extra `ocr`: install isocenter[ocr], or"
-                " say `read: never` in the profile's section `pixels`",
+                "the profile has text in pixels read, and that takes the extra `ocr`: make ocr, or install"
+                " isocenter[ocr]; `read: never` in the profile's section `pixels` does without",
                 code="detector-missing",
             )
         self._make = make
