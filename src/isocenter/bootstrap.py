@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from secrets import token_bytes
 import structlog
 from fastapi import FastAPI
 
-from isocenter.adapters.blobs.folder import FolderBlobStore
+from isocenter.adapters.blobs.folder import INCOMING, FolderBlobStore
 from isocenter.adapters.detectors.on_demand import OnDemand
 from isocenter.adapters.home import Home
 from isocenter.adapters.processes import ProcessSandbox
@@ -167,6 +168,12 @@ def object_store(settings: Settings, url: str) -> BlobStore:
 def folder_store(folder: Path) -> BlobStore:
     """A folder as a destination: its files appear whole and durable."""
     return FolderBlobStore(folder)
+
+
+def left_tidy(folder: Path) -> None:
+    """Take away what a destination has only while it is written to."""
+    with suppress(OSError):  # somebody else writes to it
+        (folder / INCOMING).rmdir()
 
 
 def deidentifier_of(

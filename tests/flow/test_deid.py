@@ -90,6 +90,7 @@ def test_a_folder_a_zip_and_nonsense(study, tmp_path):
     assert manifest["reasons"] == {"not-dicom": 1}
     verified = run("verify", "out.report", cwd=tmp_path)
     assert verified.returncode == 0, verified.stderr
+    assert all(path.name.startswith("P") for path in (tmp_path / "out").iterdir())
     assert "All fits" in verified.stderr
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from isocenter import __version__
-from isocenter.bootstrap import Project, object_store, open_project
+from isocenter.bootstrap import Project, left_tidy, object_store, open_project
 from isocenter.cli.caller import caller
 from isocenter.cli.deid_log import Log, Stamp
 from isocenter.cli.deid_page import write_page
@@ -141,6 +141,8 @@ def _batch(
         destination = destination_of(job)
         if destination is not None:
             write_page(place, manifest, destination)
+        if job.destination is not None and "://" not in job.destination:
+            left_tidy(Path(job.destination))
     _close(console, run, place)
 
 

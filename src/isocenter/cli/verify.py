@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from isocenter.bootstrap import SIGNING_KEY, folder_store, object_store, open_backends
+from isocenter.bootstrap import SIGNING_KEY, folder_store, left_tidy, object_store, open_backends
 from isocenter.cli.deid_log import EVIDENCE, MANIFEST, read_lines, summary
 from isocenter.deid.manifest import fingerprint, is_genuine, public_key_of
 from isocenter.errors import BadRequest, NotFound
@@ -37,6 +37,8 @@ def verify(
         raise BadRequest("the outputs are not there; name their folder after the report")
     store = object_store(settings, place) if "://" in place else folder_store(Path(place))
     faults = [*_faults_of_manifest(report, manifest, public_key), *_faults_of_outputs(report, store)]
+    if "://" not in place:
+        left_tidy(Path(place))
     console = Console(stderr=True)
     for fault in faults[:50]:
         console.print(f"  {fault}", markup=False, highlight=False)

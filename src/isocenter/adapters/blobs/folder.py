@@ -19,7 +19,7 @@ from isocenter.records import BlobStat
 CHUNK = 1 << 20
 _BLOCK = 4096
 _UNABLE = (errno.EINVAL, errno.EOPNOTSUPP, errno.EISDIR)  # how file systems refuse O_DIRECT and O_TMPFILE
-_INCOMING = "incoming"
+INCOMING = "incoming"
 
 
 @contextmanager
@@ -159,7 +159,7 @@ class FolderBlobStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.incoming = root / _INCOMING
+        self.incoming = root / INCOMING
         self._known: set[str] = set()
         self._making = threading.Lock()
         with _translated():
@@ -169,7 +169,7 @@ class FolderBlobStore:
 
     def path(self, key: str) -> str:
         """The file of a key; files in progress have none."""
-        if key.partition("/")[0] == _INCOMING:
+        if key.partition("/")[0] == INCOMING:
             raise NotFound("no blob has this key")
         return self._inside(key)
 
@@ -255,7 +255,7 @@ class FolderBlobStore:
             key = os.path.relpath(entry.path, self.root).replace(os.sep, "/")
             if entry.is_dir(follow_symlinks=False):
                 inside = (key + "/").startswith(prefix) or prefix.startswith(key + "/")
-                if inside and (key != _INCOMING or prefix.startswith(_INCOMING)):
+                if inside and (key != INCOMING or prefix.startswith(INCOMING)):
                     yield from self._walk(entry.path, prefix)
             elif key.startswith(prefix):
                 with suppress(FileNotFoundError):
