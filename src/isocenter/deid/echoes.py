@@ -94,11 +94,14 @@ class Echoes:
             return part
         if vr in _WORDS:
             return part if is_defined_term(part) else "REMOVED"
-        left, at = [], 0
-        for start, end in spans:
-            left.append(part[at:start])
-            at = end
-        return " ".join("".join([*left, part[at:]]).split())
+        while spans:  # what stood around one identifier may make another
+            left, at = [], 0
+            for start, end in spans:
+                left.append(part[at:start])
+                at = end
+            part = " ".join("".join([*left, part[at:]]).split())
+            spans = self._finder.spans(part)
+        return part
 
     def _identifier(self, element: Element, vr: str) -> Element:
         assert isinstance(element.value, bytes)
