@@ -14,6 +14,7 @@ from rich.console import Console
 
 from bench import index_scale, plots, report
 from bench.corpus import Corpus
+from bench.deid_tools import tools
 from bench.loading import QUICK, Sizes
 from bench.progress import Steps
 from bench.rounds import Bench
@@ -30,7 +31,7 @@ def main() -> None:
     if chosen.list:
         console.print("\n".join(bench.names()), highlight=False)
         return
-    if not bench.names() or not bench.kinds:
+    if not bench.names() or not (bench.kinds or bench.deid_works()):
         console.print(f"[red]nothing to measure:[/red] no server, or no work named {' '.join(chosen.only)}; see --list")
         sys.exit(2)
     steps = Steps(console, bench.steps())
@@ -45,7 +46,7 @@ def main() -> None:
     partial = chosen.quick or chosen.only or chosen.url
     folder: Path = chosen.out or (chosen.cache / "last" if partial else _DOCS)
     plots.draw(folder, rows)
-    versions = (*(kind.version for kind in bench.kinds), f"Python {platform.python_version()}")
+    versions = (*(kind.version for kind in bench.kinds), *_tools(bench), f"Python {platform.python_version()}")
     report.write(
         folder, rows, machine=_machine(), versions=versions, day=time.strftime("%Y-%m-%d"), how=_how(bench, busy)
     )  # fmt: skip
@@ -66,6 +67,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pid", type=int, help="its process, for CPU and memory")
     parser.add_argument("--name", default="Other", help="what to call it")
     parser.add_argument("--header", action="append", default=[], metavar="NAME:VALUE", help="sent with every request")
+    parser.add_argument("--peers", type=Path, help="folder of programs with other tools to de-identify")
     parser.add_argument("--rounds", type=int, help="turns of each server (3)")
     parser.add_argument("--seconds", type=float, help="for each read work in a turn (1.0)")
     parser.add_argument("--count", type=int, help="instances for each STOW work in a turn (400)")
@@ -89,7 +91,12 @@ def _bench(chosen: argparse.Namespace) -> Bench:
         seconds=chosen.seconds or (0.25 if quick else 1.0),
         count=chosen.count or (64 if quick else 400),
         only=chosen.only,
+        tools=tools(chosen.servers, chosen.peers),
     )
+
+
+def _tools(bench: Bench) -> list[str]:
+    return [tool.version for tool in bench.tools if tool.version and bench.deid_works()]
 
 
 def _machine() -> str:
@@ -114,7 +121,7 @@ def _how(bench: Bench, busy: float) -> str:
         " is user and system time of all the server's processes, until they rest again after the last answer; memory"
         " is the growth of their peak over what they held before. Each answer is read and compared with what was"
         " sent when it first comes, and after that its status and size are checked. Goals are Isocenter's own. Peers"
-        " are measured where they are installed (Debian: `orthanc orthanc-dicomweb`). Walls drift from run to run"
+        " are measured where they are installed (Debian: `orthanc orthanc-dicomweb libgdcm-tools`). Walls drift from run to run"
         f" more than CPU does, and both grow where the machine has other things to do: before this run {busy:.1f}"
         f" processes were at work on its {os.cpu_count()} cores, on average over five minutes."
     )

@@ -40,6 +40,8 @@ _NUMBERS = {
     0x00189311: "FD", 0x00189345: "FD", 0x00201041: "DS", 0x00280106: "US", 0x00280107: "US",
     0x00181050: "DS", 0x00189324: "FD", 0x00189328: "FD",
 }  # fmt: skip
+_PLACES = (0x00080080, 0x00080081, 0x00081010, 0x00081040, 0x00102110, 0x00400280)  # texts that name places
+_CODES = (0x00102154, 0x00181000, 0x00400253, 0x00401001)  # texts that are numbers of things
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,12 @@ class Corpus:
         data = encapsulate([encoding.encode(self.ct_pixels)])
         return self._made(f"ct-{name}", lambda: _encapsulated(_header(self._seed), encoding.syntax, data))
 
+    def private(self, side: int) -> Template:
+        """A CT with private attributes beside its own, such as scanners write: 39 KB at 128, 534 KB at 512."""
+        start = (SIDE - side) // 2
+        pixels = self.ct_pixels[start : start + side, start : start + side]
+        return self._made(f"private-{side}", lambda: _with_pixels(_with_private(_header(self._seed)), pixels))
+
     @cached_property
     def cr(self) -> Template:
         def make() -> bytes:
@@ -198,6 +206,25 @@ def _header(seed: int) -> Dataset:
         data_set.add_new(tag, vr, "Benchmark^Phantom" if vr == "PN" else "bench phantom")
     for tag, vr in _NUMBERS.items():
         data_set.add_new(tag, vr, 123 if vr in ("IS", "US") else 1.25)
+    return data_set
+
+
+def _with_private(data_set: Dataset) -> Dataset:
+    """A hundred private attributes of five creators: numbers, words and some bytes; names that nothing repeats."""
+    for tag in (tag for tag, vr in _TEXTS.items() if vr == "PN"):
+        data_set[tag].value = "Quexley^Zorana"
+    for tag in _PLACES:
+        data_set[tag].value = "Waldhaus"
+    for tag in _CODES:
+        data_set[tag].value = "ZQ47118015"
+    for group, creator in ((0x09, "GEMS_IDEN_01"), (0x19, "GEMS_ACQU_01"), (0x21, "GEMS_RELA_01"),
+                           (0x27, "GEMS_IMAG_01"), (0x43, "GEMS_PARM_01")):  # fmt: skip
+        block = data_set.private_block(group, creator, create=True)
+        for number in range(5):
+            block.add_new(4 * number, "DS", ["1.25", "-0.5", str(number)])
+            block.add_new(4 * number + 1, "SL", [1, 2, number])
+            block.add_new(4 * number + 2, "LO", f"bench phantom {number}")
+            block.add_new(4 * number + 3, "OB", bytes(20))
     return data_set
 
 

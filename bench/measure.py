@@ -24,10 +24,11 @@ class Goal:
     first_byte_ms: float | None = None
     mb_per_second: float | None = None
     growth_mb: float | None = None
+    per_second: float | None = None
 
     def __str__(self) -> str:
         parts = (
-            ("≤ {:g} ms CPU", self.cpu_ms), ("≥ {:g} MB/s", self.mb_per_second),
+            ("≤ {:g} ms CPU", self.cpu_ms), ("≥ {:g} a second", self.per_second), ("≥ {:g} MB/s", self.mb_per_second),
             ("first byte ≤ {:g} ms", self.first_byte_ms), ("memory ≤ {:g} MB", self.growth_mb),
         )  # fmt: skip
         return ", ".join(form.format(value) for form, value in parts if value is not None)

@@ -16,6 +16,12 @@ _COLOURS = {
     "Isocenter on SQLite": "#1f6fb2",
     "Isocenter on PostgreSQL": "#2a9d8f",
     "Orthanc": "#e08a2e",
+    "Isocenter basic": "#1f6fb2",
+    "Isocenter tcia": "#2a9d8f",
+    "gdcmanon": "#e08a2e",
+    "dicognito": "#8a6fb0",
+    "dicom-anonymizer": "#c0504d",
+    "deid": "#7f7f7f",
 }
 _OTHER = "#8a6fb0"
 _BAR = 0.38

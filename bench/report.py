@@ -21,6 +21,9 @@ SECTIONS = {
     "Retrieve": "WADO-RS. The multi-frame is an Enhanced CT with a functional group for each frame.",
     "Render": "Rendered resources by PS3.18.",
     "Transcode": "An instance asked for in another transfer syntax.",
+    "De-identify": "From folder to folder by each tool's own command, on one core, start-up taken out. Isocenter writes"
+    " evidence, searches what it writes and syncs each file; its memory here, as the others', is the peak of the whole"
+    " process. The others keep no such record, and what each takes out is its own.",
 }
 _COLUMNS = ("work", "server", "CPU ms each", "wall ms", "a second", "MB/s", "memory growth MB", "goal")
 
@@ -82,11 +85,14 @@ class Row:
             (goal.first_byte_ms, self.middle(lambda f: f.first_byte_ms)),
             (goal.growth_mb, self.middle(lambda f: f.growth_mb)),
         )
-        speed = self.middle(lambda f: f.mb_per_second)
+        least = (
+            (goal.mb_per_second, self.middle(lambda f: f.mb_per_second)),
+            (goal.per_second, self.middle(lambda f: f.per_second)),
+        )
         if self.note:
             return str(goal)
         met = all(limit is None or (value is not None and value <= limit) for limit, value in most)
-        met = met and (goal.mb_per_second is None or (speed is not None and speed >= goal.mb_per_second))
+        met = met and all(limit is None or (value is not None and value >= limit) for limit, value in least)
         return f"{goal}: {'met' if met else 'missed'}"
 
     def cells(self) -> tuple[str, ...]:

@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from bench import index_scale, render, retrieve, search, store
+from bench import deid, index_scale, one_core, render, retrieve, search, store
 from bench.client import WrongAnswer
 from bench.corpus import Corpus, Identity
+from bench.deid_tools import Tool
 from bench.index_fill import Shape
 from bench.loading import ALL_TINY, Archive, Sizes, load
 from bench.measure import NO_GOAL, Checked, Figures, Work, measure
@@ -35,6 +36,7 @@ class Bench:
     seconds: float  # for each read work in each turn
     count: int  # instances for each STOW work in each turn
     only: Sequence[str]
+    tools: Sequence[Tool] = ()
 
     def chosen(self, name: str, section: str = "") -> bool:
         """By name, by the beginning of a name up to a hyphen, or by section."""
@@ -50,6 +52,10 @@ class Bench:
         works = [*search.works(archive), *retrieve.works(archive), *render.works(archive)]
         return [work for work in works if self.chosen(work.name, work.section)]
 
+    def deid_works(self) -> list[deid.DeidWork]:
+        works = deid.works(self.count) if self.tools else []
+        return [work for work in works if self.chosen(work.name, deid.SECTION)]
+
     def index_works(self, shape: Shape) -> list[Work]:
         return [work for work in index_scale.works(shape) if self.chosen(work.name, work.section)]
 
@@ -58,12 +64,14 @@ class Bench:
         archive = Archive(self.corpus, self.sizes, 0)
         index = [work.name for shape in self.shapes for work in self.index_works(shape)]
         all_tiny = [ALL_TINY] if self.chosen(ALL_TINY, store.SECTION) else []
-        return [*self.store_names(), *all_tiny, *(work.name for work in self.read_works(archive)), *index]
+        return [*self.store_names(), *all_tiny, *(work.name for work in self.read_works(archive)), *index,
+                *(work.name for work in self.deid_works())]  # fmt: skip
 
     def run(self, steps: Steps) -> list[Figures]:
         found = self.stores(steps)
         found += self.reads(steps)
-        return found + self.searches_at_scale(steps)
+        found += self.searches_at_scale(steps)
+        return found + self.deidentified(steps)
 
     def stores(self, steps: Steps) -> list[Figures]:
         """STOW into servers started fresh for each turn."""
@@ -128,6 +136,20 @@ class Bench:
                 found += self._alternate(steps, here)
             return found
 
+    def deidentified(self, steps: Steps) -> list[Figures]:
+        """Each work by each tool in turn, on the last core there is."""
+        works, core = self.deid_works(), one_core.available()
+        found: list[Figures] = []
+        folders = deid.Folders(self.corpus, self.cache) if works else None
+        for turn in range(self.rounds if folders is not None else 0):
+            for work in works:
+                for tool in _by_turns(self.tools, turn):
+                    steps.say(f"round {turn + 1} of {self.rounds}, {tool.name}: {work.name}")
+                    assert folders is not None
+                    found.append(deid.measure(folders, tool, work, turn, core))
+                    steps.done()
+        return found
+
     def _alternate(self, steps: Steps, up: list[tuple[Server, list[Work]]]) -> list[Figures]:
         found: list[Figures] = []
         checked = Checked()
@@ -145,7 +167,7 @@ class Bench:
         reads = len(self.read_works(archive))
         index = 2 * sum(len(self.index_works(shape)) for shape in self.shapes)
         each = self.rounds * (len(self.store_names()) + reads) + (1 if reads else 0)
-        return each * len(self.kinds) + self.rounds * index
+        return each * len(self.kinds) + self.rounds * (index + len(self.tools) * len(self.deid_works()))
 
 
 def _by_turns(things: Sequence[T], turn: int) -> Sequence[T]:
