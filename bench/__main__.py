@@ -122,8 +122,8 @@ def _how(bench: Bench, busy: float) -> str:
         " is the growth of their peak over what they held before. Each answer is read and compared with what was"
         " sent when it first comes, and after that its status and size are checked. Goals are Isocenter's own. Peers"
         " are measured where they are installed (Debian: `orthanc orthanc-dicomweb libgdcm-tools`). Walls drift"
-        f" from run to run more than CPU does, and both grow where the machine has other things to do: before this run {busy:.1f}"
-        f" processes were at work on its {os.cpu_count()} cores, on average over five minutes."
+        f" from run to run more than CPU does, and both grow where the machine has other things to do: before this run"
+        f" {busy:.1f} processes were at work on its {os.cpu_count()} cores, on average over five minutes."
     )
 
 
