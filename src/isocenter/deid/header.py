@@ -78,7 +78,7 @@ class HeaderRules:
 
     def _changed(self, elements: Elements, path: Path, text: Text, *, mode: str) -> dict[int, Element | None]:
         found: dict[int, Element | None] = {}
-        creators: set[int] | None = None
+        creators: dict[int, str] | None = None
         for tag, element in elements.items():
             rule = self._rule(tag)
             action = rule.action
@@ -89,7 +89,7 @@ class HeaderRules:
             elif action is Action.PRIVATE:
                 if creators is None:
                     creators = self._safe_blocks(elements)
-                new = self._private(tag, element, elements, path, text, creators)
+                new = self._private(tag, element, path, text, creators)
                 if new is not element:
                     found[tag] = new
                     self._count(tag, "remove" if new is None else "clean", rule)
@@ -151,7 +151,8 @@ class HeaderRules:
         return self._rule(tag).action is Action.UID
 
     def _count(self, tag: int, action: str, rule: Rule) -> None:
-        self.done.actions[tag, action, rule.source] += 1
+        actions, key = self.done.actions, (tag, action, rule.source)
+        actions[key] = actions.get(key, 0) + 1  # a Counter's own += asks Python for each new key
 
     # ---- sequences
 
@@ -173,23 +174,26 @@ class HeaderRules:
 
     # ---- private attributes (E.3.10)
 
-    def _safe_blocks(self, elements: Elements) -> set[int]:
-        """Private creators, as tags, of which at least one attribute may stay."""
-        found = set()
+    def _safe_blocks(self, elements: Elements) -> dict[int, str]:
+        """Private creators of which at least one attribute may stay: their names by tag."""
+        found: dict[int, str] = {}
+        if not self._rules.safe_private:
+            return found
+        names: dict[int, str] = {}
         for tag in elements:
-            if tag >> 16 & 1 and tag & 0xFFFF >= 0x1000:
+            if tag & 0x10000 and tag & 0xFFFF >= 0x1000:
                 creator = (tag & 0xFFFF0000) | (tag & 0xFF00) >> 8
-                if self._rules.safe_private and self._rules.safe_vr(_creator(elements, creator), tag) is not None:
-                    found.add(creator)
+                if creator not in names:
+                    names[creator] = _creator(elements, creator)
+                if creator not in found and self._rules.safe_vr(names[creator], tag) is not None:
+                    found[creator] = names[creator]
         return found
 
-    def _private(
-        self, tag: int, element: Element, elements: Elements, path: Path, text: Text, creators: set[int]
-    ) -> Element | None:
+    def _private(self, tag: int, element: Element, path: Path, text: Text, creators: dict[int, str]) -> Element | None:
         if tag in creators:
             return element
         creator = (tag & 0xFFFF0000) | (tag & 0xFF00) >> 8
-        listed = self._rules.safe_vr(_creator(elements, creator), tag) if creator in creators else None
+        listed = self._rules.safe_vr(creators[creator], tag) if creator in creators else None
         if listed is not None and is_as_listed(element, listed):
             if element.vr == "SQ":
                 return self._items(element, tag, path, text, mode="")

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from isocenter.deid.words import ORDINARY
@@ -31,6 +32,7 @@ _WORD = re.compile(r"[^\W\d_]{2,}")
 _CODE = re.compile(r"[\W_]+")
 _ESCAPED = re.compile(rb"\x1b\$[()]?[@-Z]([^\x1b]{4,})")  # characters of two bytes (ISO 2022), up to the next escape
 _FEWEST_LETTERS, _FEWEST_SIGNS = 3, 4
+_SHORT = 128  # bytes of a value that is worth remembering
 _MOST = 2000  # identifiers of one instance: a list of more is no longer of one person
 
 # Where names of people stand besides VR PN, and dates of an instance: what a first look at a study gathers.
@@ -102,6 +104,18 @@ class Gathered:
 
     def value(self, tag: int, vr: str, raw: bytes, text: Text) -> None:
         """What one value identifies by; most attributes, such as descriptions, identify nobody by their own words."""
+        if len(raw) > _SHORT:
+            self._value(tag, vr, raw, text)
+            return
+        learned = _learned(tag, vr, raw, text)
+        if learned is not None and (vr != "PN" or len(self.words) <= _MOST):
+            self.words |= learned.words
+            self.codes |= learned.codes
+            self.dates |= learned.dates
+            self.exact |= learned.exact
+            self.raw |= learned.raw
+
+    def _value(self, tag: int, vr: str, raw: bytes, text: Text) -> None:
         if vr == "PN":
             self.name(text.decode(raw, "PN"), raw)
         elif vr == "UI":
@@ -158,6 +172,18 @@ class Gathered:
         code = _CODE.sub("", folded(part))
         if len(code) >= _FEWEST_SIGNS and any(sign.isdigit() for sign in code):
             self.codes.add(code)
+
+
+@lru_cache(maxsize=4096)
+def _learned(tag: int, vr: str, raw: bytes, text: Text) -> Known | None:
+    """What a short value identifies by, if anything; kept, as a study says the same in every instance."""
+    found = Gathered()
+    found._value(tag, vr, raw, text)
+    known = found.known()
+    return None if known == _NOTHING else known
+
+
+_NOTHING = Known()
 
 
 def _parts(text: str) -> Iterable[str]:

@@ -109,7 +109,7 @@ class Finder:
                 if match[0] in many and _stands_alone(low, *match.span()):
                     yield match.span()
         self._spend(len(self._sought), len(low))
-        for token, alone_in_bytes, alone_in_text in self._sought:
+        for token, alone_in_bytes, alone_in_text in [one for one in self._sought if one[0] in low]:
             at = low.find(token)
             while at >= 0:
                 end = at + len(token)

@@ -18,6 +18,7 @@ from isocenter.deid.engine import Deidentifier
 from isocenter.deid.identifiers import Gathered
 from isocenter.deid.scan import Finder
 from isocenter.deid.source import InMemory, data_set_reader, header_of
+from isocenter.dicom.characters import text_decoder
 from isocenter.dicom.elements import Limits
 from isocenter.errors import LimitExceeded, Rejected
 from isocenter.testing.elements import description, element, identity, instance, item, meta, native, sequence
@@ -208,3 +209,19 @@ def test_a_deflated_data_set_is_read_forwards_and_backwards_in_little_memory():
     for _ in range(10):
         assert read(at + (1 << 20), 4) == bytes(4)
         assert read(0, 4) == b"\x08\x00\x16\x00"
+
+
+def test_what_a_value_identifies_by_is_the_same_each_time():
+    text = text_decoder(None)
+    first, second = Gathered(), Gathered()
+    for found in (first, first, second):
+        found.value(0x00100010, "PN", b"KAUFMAN^ANN", text)
+        found.value(0x00100030, "DA", b"19700102", text)
+        found.value(0x00080018, "UI", b"1.2.826.0.1.77", text)
+        found.value(0x00100020, "LO", b"X" * 200 + b"-1", text)
+        found.value(0x00081030, "LO", b"Chest", text)
+    assert first.known() == second.known()
+    assert second.words == {"kaufman", "ann"}
+    assert second.dates == {"19700102"}
+    second.words.add("other")
+    assert "other" not in first.words
