@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from secrets import token_bytes
+from typing import TYPE_CHECKING
 
 import structlog
-from fastapi import FastAPI
 
 from isocenter.adapters.blobs.folder import INCOMING, FolderBlobStore
 from isocenter.adapters.detectors.on_demand import OnDemand
@@ -51,9 +51,11 @@ from isocenter.ports.blob_store import BlobStore
 from isocenter.ports.detector import TextDetector
 from isocenter.ports.platform import Platform
 from isocenter.settings import LOOPBACK, Settings
-from isocenter.web.app import create_app
 from isocenter.web.auth import Anyone, Authenticator, FirstOf, KeyAuthenticator, Policy
 from isocenter.web.services import Services, WebLimits
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 AUDIT_KEY, SIGNING_KEY, DEID_KEY = "audit-chain", "deid-signing", "deid:"
 log = structlog.get_logger()
@@ -275,6 +277,8 @@ def open_services(settings: Settings) -> Services:
 
 def application(settings: Settings, services: Services) -> FastAPI:
     """The ASGI application of these settings; it closes the services when it ends."""
+    from isocenter.web.app import create_app  # FastAPI is loaded only to serve
+
     # Without authentication the Host header is all that tells a page of another site from the owner's own.
     hosts = tuple(LOOPBACK | {settings.host}) if settings.auth == "none" else ()
     return create_app(services, hosts=hosts, cors_origins=settings.cors_origins)

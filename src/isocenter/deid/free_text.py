@@ -19,7 +19,7 @@ _PATTERNS = re.compile(
     "|".join(
         (
             # Mail, web and network addresses.
-            r"[\w.+-]+@[\w-]+\.[\w.-]+",
+            r"(?<![\w.+-])[\w.+-]++@[\w-]+\.[\w.-]+",
             r"\b(?:https?|ftp)://\S+|\bwww\.\S+",
             r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b",
             # Labels with what they announce.
@@ -31,7 +31,7 @@ _PATTERNS = re.compile(
             r"\s*[:=]\s*[^\W\d_][\w'.-]*(?:[ ,^]+[^\W\d_][\w'.-]*){0,2}",
             # Titles with a name.
             r"\b(?:dr|mr|mrs|ms|miss|prof|professor|doctor)\b\.?\s+[^\W\d_][\w'-]+(?:\s+[A-Z][\w'-]+)?",
-            r"\b[^\W\d_][\w'-]+,?\s+(?:m\.?d\.?|ph\.?d\.?|r\.?n\.?|d\.?o\.?|frcr)(?=\W|$)",
+            r"\b[^\W\d_][\w'-]{1,40},?\s+(?:m\.?d\.?|ph\.?d\.?|r\.?n\.?|d\.?o\.?|frcr)(?=\W|$)",
             # Social security, telephone.
             r"(?<!\d)\d{3}-\d{2}-\d{4}(?!\d)",
             r"(?<![\d.])(?:\+?\d{1,3}[ .-]?)?(?:\(\d{2,4}\)|\d{3})[ .-]\d{3}[ .-]\d{4}(?!\d)",

@@ -59,7 +59,7 @@ PSEUDONYMS = {
     0x00120040: "code",  # Clinical Trial Subject ID (D)
 }
 _AGE = 0x00101010
-_CONTENT, _GRAPHICS = 0x0040A730, 0x00700001
+_CONTENT_UID = 0x0040A124  # UID, of a content item
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,8 @@ class Rules:
             return self._unlisted(tag)
         if tag == _AGE and self.profile.oldest_age and "retain-patient-characteristics" in self.options:
             return Rule(Action.AGE, "retain-patient-characteristics")
+        if tag == _CONTENT_UID and "retain-uids" in self.options:
+            return Rule(Action.KEEP, "retain-uids")  # the table says nothing of it, but it refers to those that stay
         wanted = {option: row.options[option] for option in OPTIONS if option in self.options and option in row.options}
         for option, action in wanted.items():
             if action == "C":

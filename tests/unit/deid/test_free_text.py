@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,3 +82,11 @@ def test_a_known_name_is_never_left(name, before, after):
     finder = Finder(known.known())
     for only_known in (True, False):
         assert name not in folded(clean_text(f"{before} {name.upper()} {after}", finder, only_known=only_known))
+
+
+@pytest.mark.parametrize("piece", ["a", "a.", "1.", "12-", "a-b_", "jan ", "dr a ", "1:1", "name: a ", "x,y^"])
+def test_a_long_text_takes_its_length_and_not_its_square(finder, piece):
+    # Seconds a text were seen; the bound is generous, for a machine that has other things to do.
+    began = time.monotonic()
+    clean_text((piece * 60_000)[:60_000], finder, only_known=True)
+    assert time.monotonic() - began < 5
