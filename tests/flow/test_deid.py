@@ -224,6 +224,15 @@ def test_what_cannot_be_meant_is_refused_in_plain_words(tmp_path, arguments, say
     assert says in " ".join(done.stderr.split())
 
 
+def test_brackets_in_a_message_are_shown_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr("isocenter.adapters.detectors.on_demand.find_spec", lambda name: None)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "one.dcm").write_bytes(ct_slice())
+    done = run("deid", "in", "out", "--profile", "tcia", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "isocenter[ocr]" in "".join(done.stderr.split())
+
+
 def test_who_is_behind_a_pseudonym_is_told_with_the_key_and_audited(study, tmp_path):
     run("deid", study, "out", "--profile", "basic", cwd=tmp_path)
     patient = next((tmp_path / "out").glob("P*")).name

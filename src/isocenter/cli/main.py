@@ -7,6 +7,7 @@ import sys
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from isocenter import __version__
 from isocenter.cli import (
@@ -67,10 +68,10 @@ def main() -> None:
     try:
         app()
     except Unavailable as error:
-        console.print(f"[red]not now:[/red] {error.detail}", highlight=False)
+        console.print(f"[red]not now:[/red] {escape(error.detail)}", highlight=False)
         sys.exit(3)
     except IsocenterError as error:
-        console.print(f"[red]no:[/red] {error.detail}", highlight=False)
+        console.print(f"[red]no:[/red] {escape(error.detail)}", highlight=False)
         sys.exit(2)
     except ValidationError as error:
         for fault in error.errors():
