@@ -167,9 +167,9 @@ def object_store(settings: Settings, url: str) -> BlobStore:
     return ObjectBlobStore(url, {name: value.get_secret_value() for name, value in settings.blobs_options.items()})
 
 
-def folder_store(folder: Path) -> BlobStore:
-    """A folder as a destination: its files appear whole and durable."""
-    return FolderBlobStore(folder)
+def folder_store(folder: Path, *, read_only: bool = False) -> BlobStore:
+    """A folder as a destination: its files appear whole and durable. `read_only` leaves no trace in it."""
+    return FolderBlobStore(folder, read_only=read_only)
 
 
 def left_tidy(folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from isocenter.bootstrap import SIGNING_KEY, folder_store, left_tidy, object_store, open_backends
+from isocenter.bootstrap import SIGNING_KEY, folder_store, object_store, open_backends
 from isocenter.cli.deid_log import EVIDENCE, MANIFEST, read_lines, summary
 from isocenter.deid.manifest import fingerprint, is_genuine, public_key_of
 from isocenter.errors import BadRequest, NotFound
@@ -35,10 +35,8 @@ def verify(
     place = destination or str(report).removesuffix("/").removesuffix(".report")
     if "://" not in place and not Path(place).is_dir():
         raise BadRequest("the outputs are not there; name their folder after the report")
-    store = object_store(settings, place) if "://" in place else folder_store(Path(place))
+    store = object_store(settings, place) if "://" in place else folder_store(Path(place), read_only=True)
     faults = [*_faults_of_manifest(report, manifest, public_key), *_faults_of_outputs(report, store)]
-    if "://" not in place:
-        left_tidy(Path(place))
     console = Console(stderr=True)
     for fault in faults[:50]:
         console.print(f"  {fault}", markup=False, highlight=False)
@@ -48,7 +46,7 @@ def verify(
         console.print("[red]The evidence does not fit.[/red]")
         raise typer.Exit(1)
     key = manifest["public_key"]
-    own = "this installation's key" if public_key else "an unknown key: compare its fingerprint with whoever made it"
+    own = "the key that was expected" if public_key else "an unknown key: compare its fingerprint with whoever made it"
     console.print(
         f"All fits: {manifest['totals'].get('released', 0)} released, profile {manifest['profile']['name']},"
         f" signed by {fingerprint(key)} ({own}).",

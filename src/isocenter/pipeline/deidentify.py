@@ -66,7 +66,7 @@ class Deidentify:
         except Conflict:
             writer.abort()
             return self._there_already(name, key, released.evidence)
-        except BaseException:
+        except BaseException:  # whatever it was, Ctrl-C too: nothing half written is left, and it goes on up
             writer.abort()
             raise
         return Outcome(name, "released", None, None, key, evidence.model(), identity)

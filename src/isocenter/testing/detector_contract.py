@@ -25,11 +25,11 @@ class TextDetectorContract:
     _made: TextDetector | None = None
 
     def make_detector(self) -> TextDetector:
-        raise NotImplementedError
+        raise NotImplementedError("override `make_detector`: only who ships a detector can make it")
 
     def draw(self, text: str, size: int) -> Picture:
         """Text of that height in white on a black picture of 160 x 560, its upper left corner at (40, 60)."""
-        raise NotImplementedError
+        raise NotImplementedError("override `draw`: drawing takes what this room does not have")
 
     @pytest.fixture
     def detector(self) -> TextDetector:

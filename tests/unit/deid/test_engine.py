@@ -349,7 +349,9 @@ def test_overlays_curves_and_icons_go_whole(deidentifier):
 
 
 @pytest.mark.parametrize("profile", ["basic", "tcia", "safe-harbor", "longitudinal", "internal"])
-@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
+@pytest.mark.skipif(
+    shutil.which("dciodvfy") is None, reason="dicom3tools is not installed (`make test` does where it is root)"
+)
 def test_no_new_errors_of_the_iod(deidentifier, tmp_path, profile):
     for name, data in (("ct", ct_slice()), ("cr", cr_image()), ("us", us_cine())):
         output, _ = deidentifier(profile).deidentify_bytes(data)

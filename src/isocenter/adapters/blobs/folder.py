@@ -155,17 +155,22 @@ def _write_all(file: int, view: memoryview) -> None:
 
 
 class FolderBlobStore:
-    """BlobStore on a POSIX file system. Keys are ours: they are checked to stay inside the folder all the same."""
+    """BlobStore on a POSIX file system. Keys are ours: they are checked to stay inside the folder all the same.
 
-    def __init__(self, root: Path) -> None:
+    `read_only` touches nothing, so that what lies on a medium that cannot be written to is read as well.
+    """
+
+    def __init__(self, root: Path, *, read_only: bool = False) -> None:
         self.root = root
         self.incoming = root / INCOMING
         self._known: set[str] = set()
         self._making = threading.Lock()
         with _translated():
-            self.incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not read_only:
+                self.incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.descriptor = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
-            _sync_folder(str(root.absolute().parent))
+            if not read_only:
+                _sync_folder(str(root.absolute().parent))
 
     def path(self, key: str) -> str:
         """The file of a key; files in progress have none."""

@@ -34,9 +34,9 @@ class RapidOcr:
         """Misconfigured where the extra is not installed or came without its models."""
         try:
             import cv2  # noqa: PLC0415 - heavy and optional, as what follows
-            import rapidocr  # noqa: PLC0415
-            from rapidocr.inference_engine.onnxruntime.main import ONNXRuntimeError  # noqa: PLC0415
-            from rapidocr.main import RapidOCR  # noqa: PLC0415
+            import rapidocr  # noqa: PLC0415 - optional: the extra `ocr`
+            from rapidocr.inference_engine.onnxruntime.main import ONNXRuntimeError  # noqa: PLC0415 - optional
+            from rapidocr.main import RapidOCR  # noqa: PLC0415 - optional
 
             version = metadata.version("rapidocr")
         except ImportError as error:

@@ -38,19 +38,19 @@ _REGION = r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)(,(0(\.[0-9]{1,6})?|1(\.0{1,6})?)){3
 def wado(
     request: Request,
     access: Reader,
-    requestType: Annotated[Literal["WADO"], Query(description="Always WADO.")],  # noqa: N803
+    requestType: Annotated[Literal["WADO"], Query(description="Always WADO.")],  # noqa: N803 - PS3.18 names it
     studyUID: Uid,  # noqa: N803
     seriesUID: Uid,  # noqa: N803
     objectUID: Uid,  # noqa: N803
     contentType: Annotated[  # noqa: N803
         str | None, Query(max_length=400, description="application/dicom, image/jpeg, image/png or image/gif.")
     ] = None,
-    transferSyntax: Annotated[str | None, Query(pattern=r"^(\*|[0-9.]{1,64})$")] = None,  # noqa: N803
+    transferSyntax: Annotated[str | None, Query(pattern=r"^(\*|[0-9.]{1,64})$")] = None,  # noqa: N803 - likewise
     rows: Side = None,
     columns: Side = None,
     region: Annotated[str | None, Query(pattern=_REGION, description="Left, top, right, bottom as parts of 1.")] = None,
-    windowCenter: Annotated[float | None, Query(ge=-1e9, le=1e9)] = None,  # noqa: N803
-    windowWidth: Annotated[float | None, Query(gt=0, le=1e9)] = None,  # noqa: N803
+    windowCenter: Annotated[float | None, Query(ge=-1e9, le=1e9)] = None,  # noqa: N803 - likewise
+    windowWidth: Annotated[float | None, Query(gt=0, le=1e9)] = None,  # noqa: N803 - likewise
     frameNumber: Annotated[int, Query(ge=1, le=2**31 - 1)] = 1,  # noqa: N803
     imageQuality: Annotated[int, Query(ge=1, le=100)] = 90,  # noqa: N803
     annotation: Annotated[
