@@ -25,7 +25,7 @@ from isocenter.errors import Misconfigured
 from isocenter.settings import Settings, load
 
 _GRACE_SECONDS = 20
-_M_ARENA_MAX = -8  # malloc.h
+_MALLOC = {-8: 2, -3: 2 << 20, -1: 8 << 20}  # malloc.h: M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD in bytes
 
 
 def serve(
@@ -37,7 +37,7 @@ def serve(
 ) -> None:
     """Serve over HTTP until stopped; SIGTERM and Ctrl-C let requests under way end first."""
     settings = load(home=home, host=host, port=port, workers=workers)
-    few_arenas()
+    lean_heap()
     configure_logs(settings.log_level)
     listening = _listen(settings)
     address, number = listening.getsockname()[:2]
@@ -80,7 +80,7 @@ def serve(
 
 def serving(settings: Settings) -> object:
     """The application in the process that serves it."""
-    few_arenas()
+    lean_heap()
     configure_logs(settings.log_level)
     app = application(settings, open_services(settings))
     calm_collector()
@@ -95,10 +95,13 @@ def calm_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-def few_arenas() -> None:
-    """Keep glibc from giving every thread a heap of its own, which after large uploads stays with the process."""
+def lean_heap() -> None:
+    """Keep glibc from holding on to what large images needed: a heap for every thread, and buffers of megabytes,
+    which it would keep once it has seen a few of them and now gives back as soon as they are free."""
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+        library = ctypes.CDLL(None)
+        for parameter, value in _MALLOC.items():
+            library.mallopt(parameter, value)
 
 
 def _listen(settings: Settings) -> socket.socket:
