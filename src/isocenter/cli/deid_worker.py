@@ -28,6 +28,7 @@ from isocenter.ports.blob_store import BlobStore
 from isocenter.settings import Settings
 
 _AT_ONCE = 4 << 20
+_GLANCE = 64 << 10  # for a first look no more than the header of a larger file is read
 _IN_MEMORY = 64 << 20  # a larger member of a ZIP archive goes through a file that has no name
 
 
@@ -109,7 +110,7 @@ class Worker:
         """The studies of some sources. What cannot be read is found out again, and told, when its turn comes."""
         looked = Looked()
         for found in batch:
-            with suppress(Rejected, Unavailable, NotFound, OSError), self._opened(found.source) as source:
+            with suppress(Rejected, Unavailable, NotFound, OSError), self._opened(found.source, _GLANCE) as source:
                 study, instance, known = self._run.deidentifier.known_in(source)
                 looked.uids[found.stamp.name] = study, instance
                 looked.known[study] = looked.known.get(study, Known()) | known
@@ -133,13 +134,13 @@ class Worker:
                 detail = f"it cannot be read ({error.strerror})"
                 outcomes.append(Outcome(name, "failed", "unreadable", detail))
             self._paths.pop(name, None)
-        return outcomes
+        return self._run.settled(outcomes)
 
-    def _opened(self, source: Source) -> _Opened:
+    def _opened(self, source: Source, whole_below: int = _AT_ONCE) -> _Opened:
         if source.key is not None:
             return _Opened(_InBucket(self._bucket(source.path), source.key, source.size))
         if source.member is None and source.path != "-":
-            return _Opened(InFile(source.path))
+            return _Opened(InFile(source.path, whole_below=whole_below))
         return _Opened(*_spooled(read_chunks(source, self._job.settings.max_inflated_bytes, self._archives)))
 
     def _bucket(self, url: str) -> BlobStore:

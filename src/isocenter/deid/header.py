@@ -79,8 +79,9 @@ class HeaderRules:
     def _changed(self, elements: Elements, path: Path, text: Text, *, mode: str) -> dict[int, Element | None]:
         found: dict[int, Element | None] = {}
         creators: dict[int, str] | None = None
+        known = self._rules.known
         for tag, element in elements.items():
-            rule = self._rule(tag)
+            rule = known.get(tag) or self._rule(tag)
             action = rule.action
             if action is Action.KEEP and not mode:
                 vr = element.vr

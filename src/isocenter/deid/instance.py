@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from cryptography.x509 import Certificate
@@ -20,7 +20,7 @@ from isocenter.deid.pixel_data import Piece, Range, encapsulated, no_icon, witho
 from isocenter.deid.pixels import PixelCleaner
 from isocenter.deid.pseudonyms import Pseudonyms
 from isocenter.deid.rules import Rules
-from isocenter.deid.scan import Finder
+from isocenter.deid.scan import Finder, Windows
 from isocenter.dicom.characters import text_decoder
 from isocenter.dicom.data_set import DataSet
 from isocenter.dicom.elements import PIXEL_DATA, PIXEL_TAGS, UNDEFINED, Element, Limits
@@ -28,7 +28,7 @@ from isocenter.dicom.file_meta import part10_header
 from isocenter.dicom.iod import Definition
 from isocenter.dicom.json_model import encode
 from isocenter.dicom.part10 import Header
-from isocenter.dicom.recode import Recoder, Source, element_head
+from isocenter.dicom.recode import Recoder, Source, element_bytes, element_head
 from isocenter.dicom.transcode import native_pixels
 from isocenter.dicom.transfer_syntax import (
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -45,7 +45,10 @@ POLICY_TAGS = (
     0x00080008, 0x00080016, 0x00080060, 0x00080070, 0x00081090, 0x00181020, 0x00186011, 0x00280008, 0x00280010,
     0x00280011, 0x00280301, *PIXEL_TAGS,
 )  # fmt: skip
+Changes = Mapping[int, Element | None]
 Rewritten = dict[int, bytes | None]  # whole elements, as they are written
+_LARGEST_ICC = 8 << 20
+_KEPT = 4 << 20  # bytes without pixels: more are rendered a second time sooner than kept
 _HERE = bytes(bytearray(b"pixels"))  # an object of its own: where the pixel data goes
 
 
@@ -59,6 +62,14 @@ class Means:
     limits: Limits
     listed: Known  # identifiers that the profile names
     recipient: Certificate | None = None  # for whom what is taken out is put in, encrypted
+
+
+@dataclass(frozen=True, slots=True)
+class _Searched:
+    """A Data Set that was searched, and its bytes before and after the pixel data; None where they are too many."""
+
+    windows: Windows
+    parts: list[list[bytes]] | None
 
 
 class Instance:
@@ -85,7 +96,7 @@ class Instance:
         self._rewritten: Rewritten = {}
         self.identity: list[tuple[int, str, str]] = []
 
-    def pieces(self) -> list[Piece | Iterator[bytes]]:
+    def pieces(self) -> list[Piece | Iterator[Piece]]:
         """What the new file is made of."""
         header, means = self._header, self._means
         finder = Finder(self._known | means.listed)
@@ -113,13 +124,13 @@ class Instance:
         return pieces
 
     def _subject(self) -> Subject:
-        text = text_decoder(raw_value(self._header, 0x00080005) or None)
-        patient = text.decode(raw_value(self._header, _PATIENT_ID), "LO").strip(" \0")
+        text = text_decoder(raw_value(self._header.elements, 0x00080005) or None)
+        patient = text.decode(raw_value(self._header.elements, _PATIENT_ID), "LO").strip(" \0")
         # Without Patient ID the name has to do; without both, nobody can say that two studies are of one person.
         key = (
             patient
-            or text.decode(raw_value(self._header, _PATIENT_NAME), "PN").strip(" \0")
-            or uid_value(self._header, STUDY)
+            or text.decode(raw_value(self._header.elements, _PATIENT_NAME), "PN").strip(" \0")
+            or uid_value(self._header.elements, STUDY)
         )
         pseudonyms, dates = self._means.pseudonyms, self._profile.dates
         days = pseudonyms.days(key, dates.earliest_days, dates.latest_days)
@@ -148,9 +159,11 @@ class Instance:
             found |= replaced_document(elements)
         if _ICC in elements and changes.get(_ICC, elements[_ICC]) is not None:
             profile = elements[_ICC]
-            raw = self._read(profile.offset, profile.length) if profile.value is None else profile.value
+            # One larger than any that a device writes is no profile, and goes.
+            small = profile.length <= _LARGEST_ICC
+            raw = self._read(profile.offset, profile.length) if profile.value is None and small else profile.value
             new = cleaned_profile(raw) if isinstance(raw, bytes) else None
-            if new != raw:
+            if new is None or new != raw:
                 found[_ICC] = None if new is None else Element("OB", new, 0, len(new))
         for tag in (0x7FE00001, 0x7FE00002):
             if tag in elements:
@@ -159,7 +172,7 @@ class Instance:
 
     # ---- pixels
 
-    def _pixel_pieces(self, known: Known) -> tuple[list[Piece | Iterator[bytes]], Rewritten]:
+    def _pixel_pieces(self, known: Known) -> tuple[list[Piece | Iterator[Piece]], Rewritten]:
         """The pieces of PixelData, and what becomes of other elements where pixels were made anew."""
         elements = self._header.elements
         cleaner = self._means.pixels
@@ -179,7 +192,7 @@ class Instance:
                     if tag != PIXEL_DATA
                 }
                 return [iter(result.changes[PIXEL_DATA] or ())], others
-        elif raw_value(self._header, BURNED_IN).strip(b" \0").upper() == b"YES":
+        elif raw_value(self._header.elements, BURNED_IN).strip(b" \0").upper() == b"YES":
             raise Unsupported(
                 "BurnedInAnnotation says YES and this profile does not look at pixels (use one that does: tcia)",
                 code="burned-in-annotation",
@@ -190,7 +203,7 @@ class Instance:
         elements = {tag: self._header.elements[tag] for tag in POLICY_TAGS if tag in self._header.elements}
         return DataSet(encode(elements, big_endian=self._header.encoding.big_endian).model)
 
-    def _as_it_lies(self) -> list[Piece | Iterator[bytes]]:
+    def _as_it_lies(self) -> list[Piece | Iterator[Piece]]:
         element = self._header.elements.get(PIXEL_DATA)
         if element is None:
             return []
@@ -200,7 +213,7 @@ class Instance:
             pieces, self._evidence.codestreams_cleaned = encapsulated(self._header, self._read)
             return pieces
         if self._header.encoding.big_endian:
-            bits = int.from_bytes(raw_value(self._header, _BITS_ALLOCATED)[:2], "big")
+            bits = int.from_bytes(raw_value(self._header.elements, _BITS_ALLOCATED)[:2], "big")
             source = Source(self._header.elements, self._header.encoding, self._read)
             return [native_pixels(source, PIXEL_DATA, element, bits, self._implicit)]
         head = element_head(PIXEL_DATA, element.vr[:2], element.length + element.length % 2, implicit=self._implicit)
@@ -214,10 +227,10 @@ class Instance:
         """Bits Allocated, Bits Stored and High Bit, where overlays lie in the bits above; None where none do."""
         elements = self._header.elements
         planes = (tag for tag in elements if tag >> 24 == 0x60 and tag & 0xFFFF == 0x0102)
-        if not any(any(raw_value(self._header, tag)) for tag in planes):
+        if not any(any(raw_value(self._header.elements, tag)) for tag in planes):
             return None
         allocated, stored, high = (
-            int.from_bytes(raw_value(self._header, tag)[:2], "little")
+            int.from_bytes(raw_value(self._header.elements, tag)[:2], "little")
             for tag in (_BITS_ALLOCATED, 0x00280101, 0x00280102)
         )
         if allocated not in (8, 16, 32) or not 0 < stored <= high + 1 <= allocated:
@@ -229,29 +242,29 @@ class Instance:
     def _checked(
         self,
         changes: dict[int, Element | None],
-        pixels: list[Piece | Iterator[bytes]],
+        pixels: list[Piece | Iterator[Piece]],
         finder: Finder,
-    ) -> list[Piece | Iterator[bytes]]:
+    ) -> list[Piece | Iterator[Piece]]:
         """The pieces, after the finished bytes have been searched; what echoes identity is taken out, once."""
-        before, after = self._rendered(changes, pixels)
-        if self._has_any(before, finder) or self._has_any(after, finder):
+        found = self._searched(changes, pixels, Windows(finder, alone=True))
+        if not found.windows.is_clean:
             changes = self._without_echoes(changes, finder)
-            before, after = self._rendered(changes, pixels)
-            if not (finder.is_clean(before) and finder.is_clean(after)):
+            found = self._searched(changes, pixels, Windows(finder, alone=False))
+            if not found.windows.is_clean:
                 raise Rejected("an identifier is left in the finished bytes", code="identifier-left")
         self._evidence.looked_for = len(finder)
-        self._evidence.scanned_bytes = len(before) + len(after)
+        self._evidence.scanned_bytes = found.windows.size
         new_uid = self._new_value(changes, SOP_INSTANCE)
         self._evidence.sop_instance_uid = new_uid
         self._evidence.study_instance_uid = self._new_value(changes, STUDY)
         self._evidence.series_instance_uid = self._new_value(changes, _SERIES)
         head = part10_header(self._evidence.sop_class_uid, new_uid, self._syntax)
+        if found.parts is None:
+            return [head, self._written(changes, pixels)]
+        before, after = map(b"".join, found.parts)
         if self._header.encoding.deflated:
             return [head, before, *pixels, after]
         return [head + before, *pixels, after]
-
-    def _has_any(self, data: bytes, finder: Finder) -> bool:
-        return not finder.is_clean(data) or finder.has_alone(data)
 
     def _without_echoes(self, changes: dict[int, Element | None], finder: Finder) -> dict[int, Element | None]:
         effective = {tag: element for tag, element in self._header.elements.items() if tag not in changes}
@@ -262,29 +275,48 @@ class Instance:
         self._evidence.echoes = sorted(echoes.found.items())
         return changes | new
 
-    def _rendered(
-        self, changes: Mapping[int, Element | None], pixels: list[Piece | Iterator[bytes]]
-    ) -> tuple[bytes, bytes]:
-        """The Data Set before and after its pixel data, as bytes."""
+    def _searched(self, changes: Changes, pixels: list[Piece | Iterator[Piece]], windows: Windows) -> _Searched:
+        """Render the Data Set and search it on the way; what is rendered is kept where it is small."""
+        parts: list[list[bytes]] | None = [[], []]
+        into = 0
+        for piece in self._rendered(changes, pixels):
+            if piece is _HERE:
+                windows.end()
+                into = 1
+                continue
+            windows.take(piece)
+            if windows.size > _KEPT:
+                parts = None
+            elif parts is not None:
+                parts[into].append(piece)
+        windows.end()
+        return _Searched(windows, parts)
+
+    def _written(self, changes: Changes, pixels: list[Piece | Iterator[Piece]]) -> Iterator[Piece]:
+        """The Data Set rendered once more, where it was too large to be kept."""
+        for piece in self._rendered(changes, pixels):
+            if piece is not _HERE:
+                yield piece
+                continue
+            for some in pixels:
+                yield from (some,) if isinstance(some, bytes | Range) else some
+
+    def _rendered(self, changes: Changes, pixels: list[Piece | Iterator[Piece]]) -> Iterator[bytes]:
+        """The Data Set as bytes, `_HERE` in the place of its pixel data."""
         header = self._header
         recoder = Recoder(Source(header.elements, header.encoding, self._read), implicit=self._implicit, icon=no_icon)
-        given: dict[int, Iterator[bytes] | None] = {
-            tag: None if element is None else recoder.element(tag, element, header.elements, False)
-            for tag, element in changes.items()
-            if element is not None or tag in header.elements
-        }
-        given |= {tag: new if new is None else iter((new,)) for tag, new in self._rewritten.items()}
-        if pixels:
-            given[PIXEL_DATA] = iter((_HERE,))
-        before: list[bytes] = []
-        after: list[bytes] = []
-        into = before
-        for piece in recoder.rewritten(given):
-            if piece is _HERE:
-                into = after
+        given: dict[int, Iterable[bytes] | None] = {}
+        for tag, element in changes.items():
+            if element is None:
+                given[tag] = None
+            elif isinstance(element.value, bytes) and len(element.vr) == 2 and not header.encoding.big_endian:
+                given[tag] = (element_bytes(tag, element.vr, element.value, implicit=self._implicit),)
             else:
-                into.append(piece)
-        return b"".join(before), b"".join(after)
+                given[tag] = recoder.element(tag, element, header.elements, False)
+        given |= {tag: new if new is None else (new,) for tag, new in self._rewritten.items()}
+        if pixels:
+            given[PIXEL_DATA] = (_HERE,)
+        return recoder.rewritten(given)
 
     def _new_value(self, changes: Mapping[int, Element | None], tag: int) -> str:
         element = changes.get(tag, self._header.elements.get(tag))
@@ -300,10 +332,10 @@ def _target(header: Header) -> str:
     return IMPLICIT_VR_LITTLE_ENDIAN if header.encoding.implicit else EXPLICIT_VR_LITTLE_ENDIAN
 
 
-def raw_value(header: Header, tag: int) -> bytes:
-    element = header.elements.get(tag)
+def raw_value(elements: Mapping[int, Element], tag: int) -> bytes:
+    element = elements.get(tag)
     return element.value if element is not None and isinstance(element.value, bytes) else b""
 
 
-def uid_value(header: Header, tag: int) -> str:
-    return raw_value(header, tag).decode("latin-1").strip(" \0")
+def uid_value(elements: Mapping[int, Element], tag: int) -> str:
+    return raw_value(elements, tag).decode("latin-1").strip(" \0")

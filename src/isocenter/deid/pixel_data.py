@@ -33,7 +33,7 @@ class Range:
 Piece = bytes | Range
 
 
-def encapsulated(header: Header, read: Read) -> tuple[list[Piece | Iterator[bytes]], int]:
+def encapsulated(header: Header, read: Read) -> tuple[list[Piece | Iterator[Piece]], int]:
     """The pieces of encapsulated pixel data, and how many codestreams had to be cleaned.
 
     Raises Malformed for a codestream whose segments cannot be told apart.
@@ -49,12 +49,12 @@ def encapsulated(header: Header, read: Read) -> tuple[list[Piece | Iterator[byte
         count += cleaned(data, syntax) is not data
     if count:
         return [element_head(PIXEL_DATA, "OB", UNDEFINED), _rewritten(frames, syntax, read)], count
-    return _as_it_lies(header, fragments), 0
+    return [*_as_it_lies(header, fragments)], 0
 
 
 def without_overlay_bits(
     read: Read, offset: int, length: int, allocated: int, stored: int, high: int
-) -> Iterator[bytes]:
+) -> Iterator[Piece]:
     """Native pixel data, little endian, with the bits cleared in which retired overlays lie (PS3.5 8.1.1, 2004)."""
     kind = {8: "<u1", 16: "<u2", 32: "<u4"}[allocated]
     mask = np.array(((1 << stored) - 1) << (high + 1 - stored), dtype=kind)
@@ -91,7 +91,7 @@ def _joined(frame: array[int], read: Read) -> bytes:
     return b"".join(read(frame[number], frame[number + 1]) for number in range(0, len(frame), 2))
 
 
-def _rewritten(frames: list[array[int]], syntax: str, read: Read) -> Iterator[bytes]:
+def _rewritten(frames: list[array[int]], syntax: str, read: Read) -> Iterator[Piece]:
     """An empty Basic Offset Table and one fragment a frame."""
     yield pack("<HHL", 0xFFFE, _ITEM, 0)
     for frame in frames:

@@ -85,7 +85,7 @@ class Rules:
         self.profile = profile
         self.options = frozenset(profile.options)
         self._overrides = {override.tag: override for override in profile.overrides}
-        self._known: dict[int, Rule] = {}
+        self.known: dict[int, Rule] = {}  # of the tags met so far; `rule` settles others
         self._table = table()
         self.safe_private = safe_private(profile.private.lists) if "retain-safe-private" in self.options else {}
         self.dates_move = _MODIFIED in self.options
@@ -93,9 +93,9 @@ class Rules:
 
     def rule(self, tag: int) -> Rule:
         """The rule of one attribute; private ones are told by their creators (`Action.PRIVATE`)."""
-        found = self._known.get(tag)
+        found = self.known.get(tag)
         if found is None:
-            found = self._known[tag] = self._settle(tag)
+            found = self.known[tag] = self._settle(tag)
         return found
 
     def safe_vr(self, creator: str, tag: int) -> str | None:

@@ -19,6 +19,7 @@ _WINDOW = 1 << 20
 _MOST_WORK = 4_000_000_000  # bytes times identifiers: some seconds
 _EACH = 100  # bytes that are looked through in the time of one look
 _AGAIN = 16  # looks in the time of going on from a place that does not count
+_SEAM = 4  # bytes around an identifier that tell whether it stands alone
 
 
 class Finder:
@@ -47,6 +48,8 @@ class Finder:
         self._others = [token for token in tokens if not token.isascii()]
         self._foreign = {text.encode("utf-8") for text in (*exact, *known.words) if not text.isascii()}
         self._foreign |= {raw for raw in known.raw if len(raw) > 3}
+        longest = max(map(len, (*tokens, *self._foreign, *self._alone)), default=0)
+        self.reach = 4 * longest + 2 * _SEAM  # bytes in which each of them stands with what is around it
         self._count = len(plain) + len(self._foreign) + len(self._alone)
         self._work = 0
 
@@ -54,10 +57,15 @@ class Finder:
         """How many identifiers are looked for."""
         return self._count
 
-    def places(self, data: bytes) -> Iterator[int]:
-        """Where in these bytes identifiers stand; short ones, which bytes hold by chance, are left to `spans`."""
-        for start, _ in self._found(data.lower(), in_text=False):
-            yield start
+    def places(self, data: bytes, *, first: bool = True, last: bool = True) -> Iterator[int]:
+        """Where in these bytes identifiers stand; short ones, which bytes hold by chance, are left to `spans`.
+
+        Bytes that are not the `first` or `last` are a window: what touches its ends is whole in the window beside it.
+        """
+        least, most = 0 if first else _SEAM, len(data) if last else len(data) - _SEAM
+        for start, end in self._found(data.lower(), in_text=False):
+            if start >= least and end <= most:
+                yield start
         self._spend(len(self._foreign), len(data))
         for raw in self._foreign:
             at = data.find(raw)
@@ -74,9 +82,9 @@ class Finder:
             for start in range(0, len(low), _WINDOW)
         )
 
-    def is_clean(self, data: bytes) -> bool:
+    def is_clean(self, data: bytes, *, first: bool = True, last: bool = True) -> bool:
         """Whether no identifier is in these bytes."""
-        return next(self.places(data), None) is None
+        return next(self.places(data, first=first, last=last), None) is None
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where in a text identifiers stand, as whole words and numbers: start and end, in order, not overlapping."""
@@ -131,6 +139,44 @@ class Finder:
         self._work += looks * (size + _EACH)
         if self._work > _MOST_WORK:
             raise LimitExceeded("it names too many identifiers to look for all of them", code="too-many-identifiers")
+
+
+class Windows:
+    """Searches bytes as they come, a window at a time, so that memory stays bounded whatever their number.
+
+    Windows share as many bytes as the longest identifier needs: none hides on a seam. With `alone` the short ones
+    that stand as words of their own count too.
+    """
+
+    def __init__(self, finder: Finder, *, alone: bool) -> None:
+        self.is_clean = True
+        self.size = 0
+        self._finder = finder
+        self._alone = alone
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._first = True
+        self._full = max(_WINDOW, 2 * finder.reach)
+
+    def take(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self._held += len(piece)
+        self.size += len(piece)
+        if self._held >= self._full:
+            self._look(last=False)
+
+    def end(self) -> None:
+        """What was taken is whole; what comes next stands apart from it."""
+        self._look(last=True)
+        self._pieces, self._held, self._first = [], 0, True
+
+    def _look(self, *, last: bool) -> None:
+        data = b"".join(self._pieces)
+        if self.is_clean:
+            found = not self._finder.is_clean(data, first=self._first, last=last)
+            self.is_clean = not (found or (self._alone and self._finder.has_alone(data)))
+        shared = data[max(0, len(data) - self._finder.reach) :]
+        self._pieces, self._held, self._first = [shared], len(shared), False
 
 
 def _apart(tokens: list[bytes], pattern: re.Pattern[bytes]) -> tuple[frozenset[bytes], int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -55,6 +57,11 @@ class InFile:
             return self._data[offset : offset + length]
         self._file.seek(offset)
         return self._file.read(length)
+
+    @property
+    def data(self) -> bytes | None:
+        """All of a small file."""
+        return self._data
 
     def close(self) -> None:
         self._file.close()
@@ -154,7 +161,63 @@ class Inflated:
         return bool(held)
 
 
-def steps(source: Readable, offset: int, length: int) -> Iterator[bytes]:
-    """A range of the source in steps, so that memory stays bounded."""
+def steps(source: Readable, offset: int, length: int) -> Iterator[bytes | memoryview]:
+    """A range of the source in steps, so that memory stays bounded; without a copy where it is in memory."""
+    data = source.data if isinstance(source, InMemory | InFile) else None
+    if data is not None:
+        yield memoryview(data)[offset : offset + length]
+        return
     for start in range(offset, offset + length, STEP):
         yield source.read(start, min(STEP, offset + length - start))
+
+
+def sha256_of(source: Readable) -> str:
+    """The checksum of a source, read for it alone."""
+    digest = hashlib.sha256()
+    for piece in steps(source, 0, source.size):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+class SourceDigest:
+    """The checksum of a source whose ranges are copied in rising order: what is copied is read once for both.
+
+    `thread` sums up one step while its bytes are written.
+    """
+
+    def __init__(self, source: Readable, thread: ThreadPoolExecutor) -> None:
+        self._source = source
+        self._thread = thread
+        self._digest = hashlib.sha256()
+        self._at = 0  # up to where it is summed up
+        self._busy: Future[None] | None = None
+
+    def copied(self, offset: int, length: int) -> Iterator[bytes | memoryview]:
+        """A range of the source in steps. One that lies behind what was copied before is read a second time."""
+        if offset >= self._at:
+            self._pass(offset)
+        start = offset
+        for piece in steps(self._source, offset, length):
+            if start == self._at:
+                self._add(piece)
+            start += len(piece)
+            yield piece
+
+    def finished(self) -> str:
+        """The checksum, all of the source read."""
+        self._pass(self._source.size)
+        self._settle()
+        return self._digest.hexdigest()
+
+    def _pass(self, end: int) -> None:
+        for piece in steps(self._source, self._at, end - self._at):
+            self._add(piece)
+
+    def _add(self, piece: bytes | memoryview) -> None:
+        self._settle()
+        self._busy = self._thread.submit(self._digest.update, piece)
+        self._at += len(piece)
+
+    def _settle(self) -> None:
+        if self._busy is not None:
+            self._busy.result()

@@ -8,17 +8,21 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from isocenter.errors import BackendUnavailable, Conflict, NotFound, StorageFull
+from isocenter.errors import BackendUnavailable, Conflict, IsocenterError, NotFound, StorageFull
 from isocenter.records import BlobStat
 
 CHUNK = 1 << 20
 _BLOCK = 4096
 _UNABLE = (errno.EINVAL, errno.EOPNOTSUPP, errno.EISDIR)  # how file systems refuse O_DIRECT and O_TMPFILE
+_AHEAD = 8  # chunks that may wait for the disk
+_ABANDONED = 86_400  # seconds after which nobody goes on writing a file in `incoming`
 INCOMING = "incoming"
 
 
@@ -79,17 +83,20 @@ class FolderWriter:
                 view = view[room:]
             if len(view):
                 # What a caller may change afterwards is copied.
-                self._waiting.append(view if isinstance(data, bytes) else memoryview(bytes(view)))
+                self._waiting.append(view if isinstance(view.obj, bytes) else memoryview(bytes(view)))
                 self._waiting_size += len(view)
 
     def _flush(self, size: int) -> None:
         """Write `size` bytes, a multiple of the block, from what waits; the buffer's rest pads the end."""
+        waiting, self._waiting, self._waiting_size = self._waiting, [], 0
+        self._put(waiting, size)
+
+    def _put(self, parts: list[memoryview], size: int) -> None:
         buffer, at = _aligned.buffer, 0
-        for part in self._waiting:
+        for part in parts:
             buffer[at : at + len(part)] = part
             at += len(part)
         _write_all(self._file, memoryview(buffer)[:size])
-        self._waiting, self._waiting_size = [], 0
 
     def commit(self) -> None:
         """Name the file first and sync then: one journal commit makes bytes and name durable together.
@@ -97,22 +104,31 @@ class FolderWriter:
         A crash in between leaves a file that no row refers to, which `fsck` sweeps.
         """
         with _translated():
-            if self._waiting_size:
-                self._flush(-(-self._waiting_size // _BLOCK) * _BLOCK)
-                os.ftruncate(self._file, self._size)
-            final = self._store.path(self._key)
-            folder = self._store.folder_of(final)
-            if self._name is None:
-                # By the descriptor; naming a folder makes Python call linkat, which follows the link in /proc.
-                source = f"/proc/self/fd/{self._file}"
-                os.link(source, final, src_dir_fd=self._store.descriptor, follow_symlinks=True)
-            else:
-                os.link(self._name, final)
-                os.unlink(self._name)
+            self._end()
+            folder = self._named()
             os.fsync(self._file)
             os.close(self._file)
             self._open = False
             _sync_folder(folder)
+
+    def _end(self) -> None:
+        """Write what waits, and cut off what filled its last block."""
+        if self._waiting_size:
+            self._flush(-(-self._waiting_size // _BLOCK) * _BLOCK)
+            os.ftruncate(self._file, self._size)
+
+    def _named(self) -> str:
+        """Give the file its name; its folder is yet to be synced."""
+        final = self._store.path(self._key)
+        folder = self._store.folder_of(final)
+        if self._name is None:
+            # By the descriptor; naming a folder makes Python call linkat, which follows the link in /proc.
+            source = f"/proc/self/fd/{self._file}"
+            os.link(source, final, src_dir_fd=self._store.descriptor, follow_symlinks=True)
+        else:
+            os.link(self._name, final)
+            os.unlink(self._name)
+        return folder
 
     def abort(self) -> None:
         if self._open:
@@ -122,6 +138,92 @@ class FolderWriter:
             if self._name is not None:
                 with suppress(FileNotFoundError):
                     os.unlink(self._name)
+
+
+class _Together(FolderWriter):
+    """A file of a batch: a thread writes it, and it gets its name with all the others."""
+
+    def __init__(self, store: FolderBlobStore, key: str, batch: FolderBatch) -> None:
+        super().__init__(store, key)
+        self._batch = batch
+        self._failed: IsocenterError | None = None
+
+    def _put(self, parts: list[memoryview], size: int) -> None:
+        self._batch.later(lambda: self._tried(lambda: super(_Together, self)._put(parts, size)))
+
+    def _tried(self, step: Callable[[], object]) -> None:
+        """A step of the thread; after one that failed the others are left out, and `settle` tells of it."""
+        try:
+            if self._failed is None:
+                with _translated():
+                    step()
+        except IsocenterError as error:
+            self._failed = error
+
+    def commit(self) -> None:
+        """End the writing; the blob is there after the batch's `settle`."""
+        if self._waiting_size:
+            self._flush(-(-self._waiting_size // _BLOCK) * _BLOCK)
+            self._batch.later(lambda: self._tried(lambda: os.ftruncate(self._file, self._size)))
+        self._batch.ended.append(self)
+
+    def abort(self) -> None:
+        self._batch.wait()  # a thread that still wrote would write into whatever gets this descriptor next
+        super().abort()
+
+    def sync(self) -> None:
+        """Make the bytes durable, which have no name yet."""
+        self._tried(lambda: os.fsync(self._file))
+
+    def name(self, folders: set[str]) -> IsocenterError | None:
+        """Name what is durable, note the folder that is to be synced for it, and give the file back."""
+        self._tried(lambda: folders.add(self._named()))
+        super().abort()  # after its name it only closes the file
+        return self._failed
+
+
+class FolderBatch:
+    """Blobs that become durable together: all bytes first, then all names, for a fraction of the syncs.
+
+    A thread writes, so that whoever makes the bytes does not wait for the disk. One call that syncs the whole file
+    system (syncfs) would be less still, but waits for what everyone else has written too. After a crash files
+    without names are gone; where the file system has none, they lie in `incoming` until a later batch sweeps them.
+    """
+
+    def __init__(self, store: FolderBlobStore) -> None:
+        self._store = store
+        self._thread = ThreadPoolExecutor(1)
+        self._room = threading.BoundedSemaphore(_AHEAD)
+        self.ended: list[_Together] = []
+        store.sweep(_ABANDONED)
+
+    def create(self, key: str) -> _Together:
+        self._store.path(key)
+        return _Together(self._store, key, self)
+
+    def later(self, step: Callable[[], None]) -> None:
+        """Have the thread do this, in order; waits where too much waits already."""
+        self._room.acquire()
+        self._thread.submit(step).add_done_callback(lambda _: self._room.release())
+
+    def wait(self) -> None:
+        """Wait until all that was to be done is done."""
+        self._thread.submit(lambda: None).result()
+
+    def settle(self) -> list[IsocenterError | None]:
+        """Make all that was committed durable and readable: what went wrong with each, in their order."""
+        ended, self.ended = self.ended, []
+        return self._thread.submit(self._settled, ended).result()
+
+    def _settled(self, ended: list[_Together]) -> list[IsocenterError | None]:
+        for writer in ended:
+            writer.sync()
+        folders: set[str] = set()
+        found = [writer.name(folders) for writer in ended]
+        with _translated():
+            for folder in folders:
+                _sync_folder(folder)
+        return found
 
 
 def _create(folder: Path) -> tuple[int, str | None, bool]:
@@ -201,6 +303,18 @@ class FolderBlobStore:
     def create(self, key: str) -> FolderWriter:
         self.path(key)
         return FolderWriter(self, key)
+
+    def together(self) -> FolderBatch:
+        """A batch of blobs that become durable together."""
+        return FolderBatch(self)
+
+    def sweep(self, older: float) -> None:
+        """Take away files in progress that nobody has written to for so many seconds."""
+        with _translated(), os.scandir(self.incoming) as found:
+            for entry in found:
+                with suppress(FileNotFoundError):
+                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > older:
+                        os.unlink(entry.path)
 
     def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
         with _translated():
