@@ -17,6 +17,7 @@ from isocenter.adapters.memory.database import MemoryDatabase
 from isocenter.adapters.memory.events import MemoryEventFeed
 from isocenter.adapters.memory.index import MemoryIndex
 from isocenter.adapters.memory.job_ledger import MemoryJobLedger
+from isocenter.adapters.memory.results import MemoryResults
 from isocenter.adapters.memory.sandbox import InProcessSandbox
 from isocenter.adapters.memory.search import MemorySearchIndex
 from isocenter.adapters.memory.secrets import MemorySecrets
@@ -31,14 +32,16 @@ AUDIT_KEY = b"audit key of the tests, 32 bytes"
 
 
 def in_memory(**parts: Any) -> Platform:
-    database = MemoryDatabase()
+    database, ledger = MemoryDatabase(), MemoryJobLedger()
     platform = Platform(
         blobs=MemoryBlobStore(),
         index=MemoryIndex(database, AUDIT_KEY),
         search=MemorySearchIndex(database),
         events=MemoryEventFeed(database),
         audit=MemoryAuditLog(database, AUDIT_KEY),
-        jobs=MemoryJobLedger(),
+        jobs=ledger,
+        steps=ledger,
+        results=MemoryResults(),
         secrets=MemorySecrets(),
         api_keys=MemoryApiKeys(database, AUDIT_KEY),
         sandbox=InProcessSandbox(),

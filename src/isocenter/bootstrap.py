@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from secrets import token_bytes
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import structlog
@@ -24,9 +25,12 @@ from isocenter.adapters.sql.events import SqlEventFeed
 from isocenter.adapters.sql.index import SqlIndex
 from isocenter.adapters.sql.job_ledger import SqlJobLedger
 from isocenter.adapters.sql.migrate import migrate
+from isocenter.adapters.sql.results import SqlResults
 from isocenter.adapters.sql.search import SqlSearchIndex
 from isocenter.adapters.sql.secrets import SqlSecrets
+from isocenter.adapters.sql.step_ledger import SqlStepLedger
 from isocenter.adapters.vault import FolderVault
+from isocenter.adapters.worker_process import WorkerProcess
 from isocenter.archive.audit import ReadTrail
 from isocenter.archive.delete import Delete
 from isocenter.archive.file_set import FileSets
@@ -41,15 +45,27 @@ from isocenter.deid.encrypted import recipient
 from isocenter.deid.engine import Deidentifier
 from isocenter.deid.pixels import PixelCleaner
 from isocenter.deid.profile import Profile
+from isocenter.deid.profile import load as deidentification_profile
 from isocenter.deid.pseudonyms import Pseudonyms
 from isocenter.dicom.elements import Limits
 from isocenter.dicom.guards import guard_pydicom
 from isocenter.errors import BadRequest, NotFound
+from isocenter.jobs import Job
 from isocenter.pipeline.ingest import Ingest
+from isocenter.pipeline.jobs import Jobs, OnceOpened
+from isocenter.pipeline.plan import Plans, StepPlan
+from isocenter.pipeline.run_task import TaskRunner
+from isocenter.pipeline.steps.base import Step
+from isocenter.pipeline.steps.deidentify import DeidentifyStep
+from isocenter.pipeline.steps.parameters import Deidentification, Parameters, Validation
+from isocenter.pipeline.steps.validate import ValidateStep
+from isocenter.pipeline.validation.validator import Validator
+from isocenter.pipeline.work import Worker
 from isocenter.ports.audit_log import AuditLog
 from isocenter.ports.blob_store import BlobStore
 from isocenter.ports.detector import TextDetector
 from isocenter.ports.platform import Platform
+from isocenter.ports.workflow import Workflow
 from isocenter.settings import LOOPBACK, Settings
 from isocenter.web.auth import Anyone, Authenticator, FirstOf, KeyAuthenticator, Policy
 from isocenter.web.services import Services, WebLimits
@@ -94,6 +110,8 @@ def open_backends(settings: Settings) -> Backends:
         events=SqlEventFeed(database),
         audit=SqlAuditLog(database, audit_key),
         jobs=SqlJobLedger(database),
+        steps=SqlStepLedger(database),
+        results=SqlResults(database),
         secrets=secrets,
         api_keys=SqlApiKeys(database, audit_key),
         sandbox=sandbox,
@@ -205,6 +223,69 @@ def ingest_of(settings: Settings, platform: Platform) -> Ingest:
     return Ingest(Store(platform, _limits(settings), keep_versions=settings.keep_versions, searched=settings.searched))
 
 
+def plans_of(settings: Settings) -> Plans:
+    """The pipelines there are."""
+    return Plans(settings.pipelines or settings.home / "pipelines")
+
+
+def queue_url(settings: Settings) -> str:
+    """Where tasks queue: in the database they share, or in a file of their own: looking at a queue locks it."""
+    url = settings.database_url
+    return url.get_secret_value() if url else f"sqlite:///{(settings.home / 'queue.sqlite').resolve()}"
+
+
+def jobs_of(settings: Settings, platform: Platform, given: Callable[[], None] = lambda: None) -> Jobs:
+    """What starts and steers jobs; `given` is called where a worker has something to do."""
+
+    def workflow() -> Workflow:
+        from isocenter.adapters.durable.dbos_workflow import DbosWorkflow  # takes half a second to load
+
+        return DbosWorkflow(queue_url(settings))
+
+    return Jobs(platform, OnceOpened(workflow), most_waiting=settings.max_waiting_images, given=given)
+
+
+def open_worker(settings: Settings, backends: Backends) -> Worker:
+    """What takes tasks in this process."""
+    from isocenter.adapters.durable.dbos_workflow import DbosWorkers, DbosWorkflow  # loaded only to work
+
+    platform, url = backends.platform, queue_url(settings)
+    workflow = DbosWorkflow(url)
+    jobs = Jobs(platform, OnceOpened(lambda: workflow), most_waiting=settings.max_waiting_images)
+    # On SQLite there is one worker, which takes up at once what it left when it was killed.
+    executor = "local" if url.startswith("sqlite") else f"worker-{token_bytes(8).hex()}"
+    slots = max(1, settings.worker_slots)
+    runner = TaskRunner(platform, jobs, _Steps(settings, platform), executor, slots=slots)
+    workers = DbosWorkers(url, executor=executor, slots=slots)
+    return Worker(jobs, platform.jobs, workflow, workers, runner, timedelta(days=settings.jobs_kept_days))
+
+
+class _Steps:
+    """Makes the steps of plans; what takes long to make is made once for each way it is told."""
+
+    def __init__(self, settings: Settings, platform: Platform) -> None:
+        self._settings = settings
+        self._platform = platform
+        self._ingest = ingest_of(settings, platform)
+        self._made: dict[str, Step] = {}
+        self._lock = Lock()
+
+    def __call__(self, plan: StepPlan, job: Job) -> Step:
+        key = plan.model_dump_json()
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = self._make(plan.checked)
+            return self._made[key]
+
+    def _make(self, parameters: Parameters) -> Step:
+        if isinstance(parameters, Validation):
+            return ValidateStep(Validator(parameters.profile, limits=_limits(self._settings)), self._platform.index)
+        assert isinstance(parameters, Deidentification)
+        secret = self._platform.secrets.create(DEID_KEY + parameters.project, token_bytes(32))
+        deidentifier, _ = deidentifier_of(self._settings, deidentification_profile(parameters.profile), secret)
+        return DeidentifyStep(deidentifier, self._ingest, self._platform.index, parameters.into)
+
+
 def _limits(settings: Settings) -> Limits:
     return Limits(
         depth=settings.max_depth,
@@ -247,8 +328,15 @@ def open_services(settings: Settings) -> Services:
     sweep_before = backends.home.alone_since if ours else None
     housekeeping = Housekeeping(platform, delete, sweep_before=sweep_before)
     housekeeping.start()
+    worker = None
+    if settings.worker_slots:
+        worker = WorkerProcess(settings.home, lambda: platform.jobs.waiting() > 0)
+    jobs = jobs_of(settings, platform, worker.wake if worker is not None else lambda: None)
 
     def close() -> None:
+        if worker is not None:
+            worker.close()
+        jobs.close()
         housekeeping.close()
         trail.close()
         backends.close()
@@ -262,6 +350,8 @@ def open_services(settings: Settings) -> Services:
         file_sets=FileSets(retrieve),
         delete=delete,
         searching=Searching(platform, settings.searched),
+        plans=plans_of(settings),
+        jobs=jobs,
         authenticator=_authenticator(settings, platform),
         policy=Policy(settings.stores, frozenset(settings.identified_stores), trail),
         limits=WebLimits(

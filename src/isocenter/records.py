@@ -335,34 +335,3 @@ class ApiKey:
     created: datetime
     expires: datetime | None = None
     revoked: datetime | None = None
-
-
-class JobState(StrEnum):
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One durable piece of work: a pipeline run over images named by their internal ids."""
-
-    id: str
-    pipeline: str
-    images: tuple[str, ...]
-    created: datetime
-    state: JobState = JobState.QUEUED
-    changed: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StepOutcome:
-    """What one step did with one chunk of a job. `failed` maps image ids to coded reasons."""
-
-    step: str
-    chunk: int
-    done: tuple[str, ...]
-    failed: Mapping[str, str] = field(default_factory=dict)
-    findings: int = 0

@@ -75,6 +75,18 @@ class Settings(BaseSettings):
     decode_seconds: float = Field(30, gt=0, description="Longest time one picture may take.")
     decode_memory_bytes: int = Field(4 << 30, gt=0, description="Most memory one decoding process may take.")
 
+    pipelines: Path | None = Field(None, description="Folder of pipelines (YAML); `home`/pipelines without it.")
+    worker_slots: int = Field(
+        2, ge=0, le=64, description="Tasks that a worker has under way at once; 0: serve starts none."
+    )
+    worker_idle_seconds: float = Field(
+        60, ge=1, description="After so long without work the worker that serve starts ends."
+    )
+    max_waiting_images: int = Field(
+        1_000_000, gt=0, description="Most images in jobs not over; above it, new jobs answer 429."
+    )
+    jobs_kept_days: float = Field(30, ge=0, description="How long a job that is over keeps more than its summary.")
+
     auth: Literal["none", "keys", "oidc", "keys+oidc"] = Field("none", description="Who may come in.")
     oidc_issuer: str | None = Field(None, description="Issuer of access tokens, exactly as in their `iss`.")
     oidc_audience: str | None = Field(None, description="Audience that tokens must be for (`aud`).")

@@ -1,30 +1,46 @@
-"""The job ledger contract on every backend."""
+"""The job and the step ledger contract on every backend."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 
 from isocenter.adapters.memory.job_ledger import MemoryJobLedger
 from isocenter.adapters.sql.database import Database
 from isocenter.adapters.sql.job_ledger import SqlJobLedger
+from isocenter.adapters.sql.step_ledger import SqlStepLedger
+from isocenter.ports.job_ledger import JobLedger
+from isocenter.ports.step_ledger import StepLedger
 from isocenter.testing.job_ledger_contract import JobLedgerContract
+from isocenter.testing.step_ledger_contract import StepLedgerContract
 
 
-class TestMemoryJobLedger(JobLedgerContract):
+@dataclass(frozen=True)
+class _Ledgers:
+    jobs: JobLedger
+    steps: StepLedger
+
+
+def _sql(database: Database) -> _Ledgers:
+    return _Ledgers(SqlJobLedger(database), SqlStepLedger(database))
+
+
+class TestMemoryLedgers(JobLedgerContract, StepLedgerContract):
     @pytest.fixture
-    def ledger(self) -> MemoryJobLedger:
-        return MemoryJobLedger()
+    def ledgers(self) -> _Ledgers:
+        ledger = MemoryJobLedger()
+        return _Ledgers(ledger, ledger)
 
 
-class TestSqliteJobLedger(JobLedgerContract):
+class TestSqliteLedgers(JobLedgerContract, StepLedgerContract):
     @pytest.fixture
-    def ledger(self, open_sqlite: Callable[[], Database]) -> SqlJobLedger:
-        return SqlJobLedger(open_sqlite())
+    def ledgers(self, open_sqlite: Callable[[], Database]) -> _Ledgers:
+        return _sql(open_sqlite())
 
 
-class TestPostgresJobLedger(JobLedgerContract):
+class TestPostgresLedgers(JobLedgerContract, StepLedgerContract):
     @pytest.fixture
-    def ledger(self, open_postgres: Callable[[], Database]) -> SqlJobLedger:
-        return SqlJobLedger(open_postgres())
+    def ledgers(self, open_postgres: Callable[[], Database]) -> _Ledgers:
+        return _sql(open_postgres())

@@ -15,14 +15,18 @@ from isocenter.cli import (
     check,
     deid,
     ingest,
+    jobs,
     key,
     keys,
+    pipeline,
     profile,
     reidentify,
     reindex,
     serve,
     show_settings,
+    validate,
     verify,
+    worker,
 )
 from isocenter.errors import IsocenterError, Unavailable
 
@@ -35,6 +39,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("ingest")(ingest.ingest)
+app.command("validate")(validate.validate)
 app.command("deid")(deid.deid)
 app.command("verify")(verify.verify)
 app.command("reidentify")(reidentify.reidentify)
@@ -42,10 +47,13 @@ app.command("fsck")(check.fsck)
 app.command("scrub")(check.scrub)
 app.command("reindex")(reindex.reindex)
 app.command("restore")(check.restore)
+app.command("worker")(worker.worker)
 app.command("settings")(show_settings.settings)
 app.add_typer(profile.app, name="profile")
 app.add_typer(key.app, name="key")
 app.add_typer(keys.app, name="keys")
+app.add_typer(pipeline.app, name="pipeline")
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(audit.app, name="audit")
 
 

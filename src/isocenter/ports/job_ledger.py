@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Protocol
 
-from isocenter.records import Job, JobState, Page, StepOutcome
+from isocenter.jobs import Job, JobState
+from isocenter.records import Page
 
 
 class JobLedger(Protocol):
-    """Jobs, the claims on their steps and the outcomes; nothing here carries an attribute value."""
+    """Jobs; nothing here carries an attribute value."""
 
-    def create(self, job: Job) -> Job:
-        """Keep a job; the same id again returns the one that is kept."""
+    def create(self, job: Job, chunks: Sequence[Sequence[str]]) -> Job:
+        """Keep a job and the ids of its images, chunk by chunk; the same id again returns the job that is kept."""
 
     def get(self, id: str) -> Job | None: ...
 
-    def jobs(self, *, state: JobState | None = None, after: str | None = None, limit: int = 100) -> Page[Job]:
-        """Jobs, newest first."""
+    def jobs(
+        self,
+        *,
+        states: Collection[JobState] = (),
+        stores: Collection[str] | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Page[Job]:
+        """Jobs newest first: those in one of `states` (any where it is empty) that work on one of `stores`."""
 
-    def move(self, id: str, to: JobState) -> Job:
-        """Change a job's state. DONE, FAILED and CANCELLED are final but for FAILED to QUEUED; else Conflict."""
+    def waiting(self) -> int:
+        """How many images the jobs that are QUEUED or RUNNING have in all."""
 
-    def claim(self, job: str, step: str, chunk: int, owner: str, seconds: float) -> bool:
-        """Take a chunk of a step for `seconds`; True also for the owner itself again and after the time ran out.
+    def move(self, id: str, to: JobState, code: str | None = None) -> Job:
+        """Change a job's state; where it is in it already, nothing changes.
 
-        False while another holds it and once its outcome is recorded.
+        DONE, FAILED and CANCELLED are final: another state raises Conflict. A job that becomes final gets its summary
+        from the outcomes in the same transaction. One that leaves PAUSED for a state not final begins a new attempt.
         """
 
-    def record(self, job: str, outcome: StepOutcome) -> StepOutcome:
-        """Keep the outcome of (job, step, chunk); the first one wins and is returned."""
+    def forget(self, before: datetime) -> Sequence[str]:
+        """Forget chunks, claims and outcomes of jobs that became final before this moment; their summary stays.
 
-    def outcomes(self, job: str) -> Sequence[StepOutcome]:
-        """All outcomes of a job by step and chunk."""
+        Returns the ids of at most 1000 jobs that had any.
+        """

@@ -10,9 +10,11 @@ from isocenter.ports.blob_store import BlobStore
 from isocenter.ports.event_feed import EventFeed
 from isocenter.ports.index import Index
 from isocenter.ports.job_ledger import JobLedger
+from isocenter.ports.results import Results
 from isocenter.ports.sandbox import Sandbox
 from isocenter.ports.search import SearchIndex
 from isocenter.ports.secrets import Secrets
+from isocenter.ports.step_ledger import StepLedger
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Platform:
     events: EventFeed
     audit: AuditLog
     jobs: JobLedger
+    steps: StepLedger
+    results: Results
     secrets: Secrets
     api_keys: ApiKeys
     sandbox: Sandbox

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from isocenter.records import ApiKey, AuditEntry, BlobRef, Details, ImageRecord, Job, Kind, NewImage
+from isocenter.jobs import Job
+from isocenter.records import ApiKey, AuditEntry, BlobRef, Details, ImageRecord, Kind, NewImage
 
 START = datetime(2025, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -99,7 +100,7 @@ def new_entry(action: str = "store", **changes: Any) -> AuditEntry:
 
 
 def new_job(**changes: Any) -> Job:
-    return replace(Job(uuid4().hex, "ingest", (uuid4().hex, uuid4().hex), new_moment()), **changes)
+    return replace(Job(uuid4().hex, "analyse", "{}", "raw", 2, 1, new_moment()), **changes)
 
 
 def new_key(**changes: Any) -> ApiKey:

@@ -13,6 +13,8 @@ from isocenter.archive.search import Searching
 from isocenter.archive.transcoded import Transcoded
 from isocenter.dicom.elements import Limits
 from isocenter.pipeline.ingest import Ingest
+from isocenter.pipeline.jobs import Jobs
+from isocenter.pipeline.plan import Plans
 from isocenter.ports.platform import Platform
 from isocenter.web.auth import Authenticator, Policy
 
@@ -38,6 +40,8 @@ class Services:
     file_sets: FileSets
     delete: Delete
     searching: Searching
+    plans: Plans
+    jobs: Jobs
     authenticator: Authenticator
     policy: Policy
     limits: WebLimits

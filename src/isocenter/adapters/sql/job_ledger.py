@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from isocenter.adapters.sql.cursor import cursor, position
 from isocenter.adapters.sql.database import Database
-from isocenter.adapters.sql.tables import DatabaseClock, claims, jobs, outcomes
-from isocenter.adapters.sql.text import clean, dumped
+from isocenter.adapters.sql.step_ledger import summed
+from isocenter.adapters.sql.tables import chunks, jobs, outcomes, tasks
+from isocenter.adapters.sql.text import clean
 from isocenter.errors import Conflict, NotFound
-from isocenter.records import Job, JobState, Page, StepOutcome, now
+from isocenter.jobs import FINAL, Counts, Job, JobState
+from isocenter.records import Page, now
 
-_FINAL = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
+_AT_ONCE = 1000
 
 
 class SqlJobLedger:
-    """Jobs, claims and outcomes. Changes to one job go one after the other, by a lock on its row."""
+    """Jobs. Changes to one job go one after the other, by a lock on its row."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, job: Job) -> Job:
-        values = {
-            "id": job.id, "pipeline": job.pipeline, "images": orjson.dumps(job.images).decode(),
-            "created": job.created, "state": job.state.value, "changed": job.changed,
-        }  # fmt: skip
+    def create(self, job: Job, chunks_of: Sequence[Sequence[str]]) -> Job:
+        values = {**{name: getattr(job, name) for name in _AS_THEY_ARE}, "state": job.state.value, "summary": None}
+        parts = [
+            {"job": job.id, "chunk": number, "images": orjson.dumps(list(images)).decode()}
+            for number, images in enumerate(chunks_of)
+        ]
         with self._database.transaction() as connection:
-            connection.execute(insert(jobs).values(values).on_conflict_do_nothing(index_elements=[jobs.c.id]))
+            fresh = insert(jobs).values(values).on_conflict_do_nothing(index_elements=[jobs.c.id])
+            if connection.execute(fresh.returning(jobs.c.id)).one_or_none() is not None and parts:
+                connection.execute(insert(chunks), parts)
             return _job(connection.execute(select(jobs).where(jobs.c.id == job.id)).one())
 
     def get(self, id: str) -> Job | None:
@@ -41,12 +46,21 @@ class SqlJobLedger:
             row = connection.execute(select(jobs).where(jobs.c.id == clean(id))).one_or_none()
         return None if row is None else _job(row)
 
-    def jobs(self, *, state: JobState | None = None, after: str | None = None, limit: int = 100) -> Page[Job]:
+    def jobs(
+        self,
+        *,
+        states: Collection[JobState] = (),
+        stores: Collection[str] | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Page[Job]:
         chosen = select(jobs).order_by(jobs.c.position.desc()).limit(limit + 1)
         if after is not None:
             chosen = chosen.where(jobs.c.position < position("jobs", after))
-        if state is not None:
-            chosen = chosen.where(jobs.c.state == state.value)
+        if states:
+            chosen = chosen.where(jobs.c.state.in_([state.value for state in states]))
+        if stores is not None:
+            chosen = chosen.where(jobs.c.store.in_(list(stores)))
         if limit < 1:
             return Page(())
         with self._database.reading() as connection:
@@ -55,71 +69,56 @@ class SqlJobLedger:
         following = cursor("jobs", page[-1].position) if len(rows) > limit else None
         return Page(tuple(_job(row) for row in page), following)
 
-    def move(self, id: str, to: JobState) -> Job:
+    def waiting(self) -> int:
+        under_way = jobs.c.state.in_([JobState.QUEUED.value, JobState.RUNNING.value])
+        with self._database.reading() as connection:
+            return int(
+                connection.execute(select(func.coalesce(func.sum(jobs.c.images), 0)).where(under_way)).scalar_one()
+            )
+
+    def move(self, id: str, to: JobState, code: str | None = None) -> Job:
         with self._database.transaction() as connection:
-            job = _locked(connection, id)
+            row = connection.execute(select(jobs).where(jobs.c.id == clean(id)).with_for_update()).one_or_none()
+            if row is None:
+                raise NotFound("no job has this id")
+            job = _job(row)
             if job.state is to:
                 return job
-            if job.state in _FINAL and (job.state, to) != (JobState.FAILED, JobState.QUEUED):
-                raise Conflict(f"A job that is {job.state.value} cannot become {to.value}.", code="job-is-final")
-            changed = now()
-            connection.execute(update(jobs).where(jobs.c.id == job.id).values(state=to.value, changed=changed))
-        return replace(job, state=to, changed=changed)
+            if job.is_final:
+                raise Conflict(f"a job that is {job.state.value} cannot become {to.value}", code="job-is-final")
+            values: dict[str, Any] = {"state": to.value, "changed": now(), "code": code}
+            if to in FINAL:
+                summary = {step: asdict(counts) for step, counts in summed(connection, job.id).items()}
+                values["summary"] = orjson.dumps(summary).decode()
+            elif job.state is JobState.PAUSED:
+                values["attempt"] = job.attempt + 1
+            connection.execute(update(jobs).where(jobs.c.id == job.id).values(values))
+            return _job(connection.execute(select(jobs).where(jobs.c.id == job.id)).one())
 
-    def claim(self, job: str, step: str, chunk: int, owner: str, seconds: float) -> bool:
+    def forget(self, before: datetime) -> Sequence[str]:
+        final = [state.value for state in FINAL]
+        over = select(jobs.c.id).where(
+            jobs.c.state.in_(final), ~jobs.c.forgotten, func.coalesce(jobs.c.changed, jobs.c.created) < before
+        )
         with self._database.transaction() as connection:
-            kept = _locked(connection, job)
-            if _outcome(connection, kept.id, step, chunk) is not None:
-                return False
-            moment = connection.execute(select(DatabaseClock())).scalar_one()
-            wanted = insert(claims).values(
-                job=kept.id, step=step, chunk=chunk, owner=owner, until=moment + timedelta(seconds=seconds)
-            )
-            taken = wanted.on_conflict_do_update(
-                index_elements=[claims.c.job, claims.c.step, claims.c.chunk],
-                set_={"owner": wanted.excluded.owner, "until": wanted.excluded.until},
-                where=or_(claims.c.owner == wanted.excluded.owner, claims.c.until <= moment),
-            )
-            return connection.execute(taken.returning(claims.c.owner)).one_or_none() is not None
-
-    def record(self, job: str, outcome: StepOutcome) -> StepOutcome:
-        values = {
-            "step": outcome.step, "chunk": outcome.chunk, "done": orjson.dumps(outcome.done).decode(),
-            "failed": dumped(outcome.failed), "findings": outcome.findings,
-        }  # fmt: skip
-        with self._database.transaction() as connection:
-            kept = _locked(connection, job)
-            connection.execute(insert(outcomes).values(job=kept.id, **values).on_conflict_do_nothing())
-            found = _outcome(connection, kept.id, outcome.step, outcome.chunk)
-        assert found is not None
-        return found
-
-    def outcomes(self, job: str) -> Sequence[StepOutcome]:
-        chosen = select(outcomes).where(outcomes.c.job == clean(job))
-        with self._database.reading() as connection:
-            found = [_step_outcome(row) for row in connection.execute(chosen)]
-        # Sorted here, as PostgreSQL sorts text by its locale.
-        return sorted(found, key=lambda outcome: (outcome.step, outcome.chunk))
+            ids = list(connection.execute(over.order_by(jobs.c.position).limit(_AT_ONCE)).scalars())
+            _forget(connection, ids)
+        return ids
 
 
-def _locked(connection: Connection, id: str) -> Job:
-    row = connection.execute(select(jobs).where(jobs.c.id == clean(id)).with_for_update()).one_or_none()
-    if row is None:
-        raise NotFound("No job has this id.")
-    return _job(row)
+def _forget(connection: Connection, ids: Sequence[str]) -> None:
+    for table in (outcomes, tasks, chunks):
+        connection.execute(delete(table).where(table.c.job.in_(ids)))
+    connection.execute(update(jobs).where(jobs.c.id.in_(ids)).values(forgotten=True))
 
 
-def _outcome(connection: Connection, job: str, step: str, chunk: int) -> StepOutcome | None:
-    chosen = select(outcomes).where(outcomes.c.job == job, outcomes.c.step == step, outcomes.c.chunk == chunk)
-    row = connection.execute(chosen).one_or_none()
-    return None if row is None else _step_outcome(row)
+_AS_THEY_ARE = (
+    "id", "pipeline", "plan", "store", "images", "chunks", "created", "actor", "priority", "retry_of", "attempt",
+    "changed", "code",
+)  # fmt: skip
 
 
 def _job(row: Row[Any]) -> Job:
-    images = tuple(orjson.loads(row.images))
-    return Job(row.id, row.pipeline, images, row.created, JobState(row.state), row.changed)
-
-
-def _step_outcome(row: Row[Any]) -> StepOutcome:
-    done, failed = tuple(orjson.loads(row.done)), orjson.loads(row.failed)
-    return StepOutcome(row.step, row.chunk, done, failed, row.findings)
+    told = None if row.summary is None else orjson.loads(row.summary)
+    summary = None if told is None else {step: Counts(**counts) for step, counts in told.items()}
+    return Job(**{name: getattr(row, name) for name in _AS_THEY_ARE}, state=JobState(row.state), summary=summary)

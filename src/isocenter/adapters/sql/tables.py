@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -265,21 +266,41 @@ jobs = Table(
     Column("position", Number, primary_key=True, autoincrement=True),
     Column("id", Text, nullable=False, unique=True),
     Column("pipeline", Text, nullable=False),
-    Column("images", Text, nullable=False),
+    Column("plan", Text, nullable=False),
+    Column("store", Text, nullable=False),
+    Column("images", BigInteger, nullable=False),
+    Column("chunks", BigInteger, nullable=False),
     Column("created", Moment, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("priority", BigInteger, nullable=False),
+    Column("retry_of", Text),
     Column("state", Text, nullable=False),
+    Column("attempt", BigInteger, nullable=False),
     Column("changed", Moment),
+    Column("code", Text),
+    Column("summary", Text),
+    Column("forgotten", Boolean, nullable=False, server_default=false()),
 )
 Index("ix_jobs_state", jobs.c.state, jobs.c.position)
 
-claims = Table(
-    "claims",
+chunks = Table(
+    "chunks",
     metadata,
     Column("job", Text, ForeignKey(jobs.c.id), primary_key=True),
-    Column("step", Text, primary_key=True),
     Column("chunk", BigInteger, primary_key=True, autoincrement=False),
+    Column("images", Text, nullable=False),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("job", Text, ForeignKey(jobs.c.id), primary_key=True),
+    Column("stage", BigInteger, primary_key=True, autoincrement=False),
+    Column("chunk", BigInteger, primary_key=True, autoincrement=False),
+    Column("attempt", BigInteger, nullable=False),
     Column("owner", Text, nullable=False),
     Column("until", Moment, nullable=False),
+    Column("recorded", Boolean, nullable=False),
 )
 
 outcomes = Table(
@@ -289,9 +310,28 @@ outcomes = Table(
     Column("step", Text, primary_key=True),
     Column("chunk", BigInteger, primary_key=True, autoincrement=False),
     Column("done", Text, nullable=False),
-    Column("failed", Text, nullable=False),
-    Column("findings", BigInteger, nullable=False),
+    Column("rejected", Text, nullable=False),
+    Column("unavailable", Text, nullable=False),
+    Column("produced", Text, nullable=False),
+    *(
+        Column(name, BigInteger, nullable=False)
+        for name in ("done_count", "rejected_count", "unavailable_count", "findings")
+    ),
 )
+
+results = Table(
+    "results",
+    metadata,
+    Column("position", Number, primary_key=True, autoincrement=True),
+    Column("image", Text, nullable=False),
+    Column("job", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Column("at", Moment, nullable=False),
+    UniqueConstraint("job", "step", "image", name="uq_results_job"),
+)
+Index("ix_results_image", results.c.image, results.c.position)
 
 secrets = Table(
     "secrets",

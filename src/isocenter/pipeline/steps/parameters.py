@@ -1,0 +1,39 @@
+"""What each kind of step can be told, as models that check it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+StoreName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+
+
+class Parameters(BaseModel):
+    """What a step of a kind is told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    def stores(self) -> frozenset[str]:
+        """The stores it writes to."""
+        return frozenset()
+
+
+class Validation(Parameters):
+    """Checks images against rules; those that do not keep them are rejected."""
+
+    profile: str = Field("standard", max_length=64, description="lenient, standard or strict.")
+
+
+class Deidentification(Parameters):
+    """De-identifies DICOM instances into another store, with evidence (PS3.15 Annex E)."""
+
+    profile: str = Field("basic", max_length=64, description="A shipped profile's name.")
+    project: str = Field("default", max_length=64, description="Whose key makes the pseudonyms.")
+    into: StoreName = Field("deidentified", description="The store that takes what is de-identified.")
+
+    def stores(self) -> frozenset[str]:
+        return frozenset((self.into,))
+
+
+PARAMETERS: dict[str, type[Parameters]] = {"validate": Validation, "deidentify": Deidentification}
