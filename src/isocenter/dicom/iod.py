@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -58,6 +59,54 @@ def definition_of(sop_class_uid: str) -> Definition | None:
     """The definition of a storage SOP Class; None for one that is private or that this edition does not know."""
     name = _tables()["classes"].get(_RETIRED.get(sop_class_uid, sop_class_uid))
     return None if name is None else _definition(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An attribute as a module lists it: its type, and those of the items that it holds."""
+
+    type: str
+    items: dict[int, Node] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A module or functional group macro as an IOD uses it: "M" (mandatory), "C" (conditional) or "U" (user option)."""
+
+    name: str
+    usage: str
+    attributes: Mapping[int, Node]
+
+
+def modules_of(sop_class_uid: str) -> tuple[Module, ...]:
+    """The modules of a storage SOP Class (PS3.3 A), none where this edition does not know it."""
+    return _used(sop_class_uid, "modules", "modules")
+
+
+def functional_groups_of(sop_class_uid: str) -> tuple[Module, ...]:
+    """The functional group macros of a storage SOP Class (PS3.3 C.7.6.16)."""
+    return _used(sop_class_uid, "groups", "macros")
+
+
+@lru_cache(maxsize=256)
+def _used(sop_class_uid: str, use: str, table: str) -> tuple[Module, ...]:
+    tables = _tables()
+    name = tables["classes"].get(_RETIRED.get(sop_class_uid, sop_class_uid))
+    used: Mapping[str, str] = tables["iods"].get(name, {}).get(use, {})
+    return tuple(Module(each, usage, _nodes(_attributes(tables[table], [each]))) for each, usage in used.items())
+
+
+def _nodes(attributes: Iterable[tuple[str, str]]) -> dict[int, Node]:
+    """The tree of a module. Attributes of a sequence that it does not list itself are left out."""
+    top: dict[int, Node] = {}
+    for path, kind in sorted(attributes, key=lambda each: each[0].count(":")):
+        *outer, last = (int(step.replace("x", "0"), 16) for step in path.split(":"))
+        place: dict[int, Node] | None = top
+        for step in outer:
+            place = place[step].items if place is not None and step in place else None
+        if place is not None:
+            place[last] = Node(kind)
+    return top
 
 
 @lru_cache(maxsize=256)
