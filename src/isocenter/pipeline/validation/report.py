@@ -88,7 +88,7 @@ class Collector:
     kind: str = "dicom"
     sop_class_uid: str = ""
     left_out: int = 0
-    _found: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
+    _found: dict[tuple[Any, ...], list[Any]] = field(default_factory=dict)
     _places: dict[str, int] = field(default_factory=dict)
 
     def wants(self, rule: str) -> bool:
@@ -97,22 +97,33 @@ class Collector:
 
     def add(self, rule: str, tag: int | None = None, where: Where | None = None, *, detail: str = "") -> None:
         """`rule` is broken by the attribute `tag` in the item `where`. `detail` says it more precisely."""
-        self.add_path(rule, "" if tag is None else path_of(where, tag), detail=detail)
+        steps: list[int | None] = [tag]
+        outer = where
+        while outer is not None:
+            steps.append(outer.tag)
+            outer = outer.outer
+        key = (rule, *steps)
+        if key in self._found:  # the path is put into words once: a hostile file has hundreds of thousands
+            self._found[key][2] += 1
+        elif self.wants(rule):
+            self._first(key, rule, "" if tag is None else path_of(where, tag), detail, 1)
 
     def add_path(self, rule: str, path: str, *, detail: str = "", count: int = 1) -> None:
-        place = _INDEX.sub("", path)
-        known = self._found.get((rule, place))
-        if known is not None:
-            known[2] += count
-            return
-        severity = self.profile.severity_of(rule)
-        if severity is None or self.profile.ignores(rule, place, self.sop_class_uid):
+        """`rule` is broken `count` times by the attribute at `path`."""
+        key = (rule, path)
+        if key in self._found:
+            self._found[key][2] += count
+        elif self.wants(rule):
+            self._first(key, rule, path, detail, count)
+
+    def _first(self, key: tuple[Any, ...], rule: str, path: str, detail: str, count: int) -> None:
+        if self.profile.ignores(rule, _INDEX.sub("", path), self.sop_class_uid):
             return
         places = self._places[rule] = self._places.get(rule, 0) + 1
         if places > _MOST_PLACES:
             self.left_out += 1
             return
-        self._found[rule, place] = [path, detail, count]
+        self._found[key] = [path, detail, count]
 
     def report(self) -> Report:
         findings = tuple(sorted(self._findings(), key=lambda one: one.severity.rank))
@@ -120,7 +131,7 @@ class Collector:
         return Report(self.kind, self.profile.name, findings, self.left_out, worst > self.profile.fail_on_rank)
 
     def _findings(self) -> Iterator[Finding]:
-        for (name, _), (path, detail, count) in self._found.items():
+        for (name, *_), (path, detail, count) in self._found.items():
             rule = rules()[name]
             severity = self.profile.severity_of(name)
             assert severity is not None

@@ -132,7 +132,7 @@ class Examination:
         self._part10 = False
         self._stream = bytearray()  # from the first byte of encapsulated pixel data on
         self._stream_at = -1
-        self._digest = hashlib.blake2b(digest_size=16)
+        self._hash = hashlib.blake2b(digest_size=16)  # of the first bytes, however they are fed
 
     @property
     def done(self) -> bool:
@@ -197,7 +197,8 @@ class Examination:
             if self._other is not None:
                 self._other.feed(chunk)
             elif self._reader is not None:
-                self._digest.update(chunk)
+                if at < _FIRST:
+                    self._hash.update(chunk[: _FIRST - at])
                 self._reader.feed(chunk)
                 self._keep_stream(self._reader, chunk, at)
         except Rejected as error:
@@ -233,7 +234,7 @@ class Examination:
             if error.code == "not-dicom" and self._part10:
                 error = Malformed(error.detail, code="bad-data-set")  # it says that it is DICOM, and is not
             return Examined(refused(error, validator.profile))
-        return validator.header(header, self._first_fragment(header), self._digest.digest() + b"%d" % self._size)
+        return validator.header(header, self._first_fragment(header), self._hash.digest() + b"%d" % self._size)
 
     def _first_fragment(self, header: Header) -> bytes:
         if self._stream_at < 0 or header.fragments is None or not header.fragments.offsets:
