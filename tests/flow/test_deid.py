@@ -163,6 +163,19 @@ def test_whatever_is_changed_afterwards_is_found(study, tmp_path, what):
     assert "does not fit" in done.stderr
 
 
+def test_without_a_key_nobody_is_told_that_a_report_is_genuine(study, tmp_path):
+    assert run("deid", study, "out", "--profile", "basic", cwd=tmp_path).returncode == 0
+    key = json.loads((tmp_path / "out.report" / "manifest.json").read_text())["public_key"]
+    unknown = run("verify", "out.report", "--home", "elsewhere", cwd=tmp_path)
+    assert unknown.returncode == 4
+    assert "NOT checked" in unknown.stderr.replace("\n", " ")
+    assert not (tmp_path / "elsewhere").exists()
+    assert run("verify", "out.report", "--home", "elsewhere", "--public-key", key, cwd=tmp_path).returncode == 0
+    other = run("verify", "out.report", "--home", "elsewhere", "--public-key", "00" * 32, cwd=tmp_path)
+    assert other.returncode == 1
+    assert "another key" in other.stderr
+
+
 def test_two_machines_with_one_key_map_alike_and_others_do_not(study, tmp_path):
     run("key", "new", "--home", "one", cwd=tmp_path)
     secret = run("key", "export", "--home", "one", cwd=tmp_path).stdout

@@ -18,6 +18,8 @@ from isocenter.errors import BadRequest, NotFound
 from isocenter.ports.blob_store import BlobStore
 from isocenter.settings import load
 
+UNKNOWN_KEY = 4  # the exit code
+
 
 def verify(
     report: Annotated[Path, typer.Argument(help="The report folder of isocenter deid.")],
@@ -25,7 +27,11 @@ def verify(
     home: Annotated[Path | None, typer.Option(help="Folder whose signing key it should be.")] = None,
     public_key: Annotated[str | None, typer.Option(help="The signing key it should be, as hexadecimal.")] = None,
 ) -> None:
-    """Check signature, evidence and every output's checksum. Exit code 1: something does not fit."""
+    """Check signature, evidence and every output's checksum.
+
+    Exit code 0: all fits and the key is the one expected; 1: something does not fit; 4: all fits, but nobody said
+    whose signature it should be, so anyone may have made it.
+    """
     settings = load(home=home)
     manifest = _manifest(report)
     if public_key is None and (settings.home / "lock").exists():
@@ -45,11 +51,18 @@ def verify(
     if faults:
         console.print("[red]The evidence does not fit.[/red]")
         raise typer.Exit(1)
-    key = manifest["public_key"]
-    own = "the key that was expected" if public_key else "an unknown key: compare its fingerprint with whoever made it"
+    signer = fingerprint(manifest["public_key"])
+    released, profile = manifest["totals"].get("released", 0), manifest["profile"]["name"]
+    if public_key is None:
+        console.print(
+            f"Files and evidence fit one another: {released} released, profile {profile}. Who made them was NOT"
+            f" checked: no signing key is known here. It says it was signed by {signer}; ask whoever made it for the"
+            " whole key and give it with --public-key.",
+            highlight=False,
+        )
+        raise typer.Exit(UNKNOWN_KEY)
     console.print(
-        f"All fits: {manifest['totals'].get('released', 0)} released, profile {manifest['profile']['name']},"
-        f" signed by {fingerprint(key)} ({own}).",
+        f"All fits: {released} released, profile {profile}, signed by {signer} (the key that was expected).",
         highlight=False,
     )
 

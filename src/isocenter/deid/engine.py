@@ -19,10 +19,12 @@ from typing import Any
 
 from cryptography.x509 import Certificate
 
+from isocenter.deid.deface import Defacer, defaced, defacer_of
 from isocenter.deid.evidence import Evidence
 from isocenter.deid.first_look import told
 from isocenter.deid.identifiers import TELLING, Gathered, Known
 from isocenter.deid.instance import SOP_CLASS, SOP_INSTANCE, STUDY, Instance, Means, raw_value, uid_value
+from isocenter.deid.marks import FACES
 from isocenter.deid.pixel_data import Piece, Range
 from isocenter.deid.pixels import PixelCleaner
 from isocenter.deid.profile import Profile
@@ -104,8 +106,12 @@ class Deidentifier:
         pixels: PixelCleaner | None = None,
         limits: Limits | None = None,
         recipient: Certificate | None = None,
+        defacer: Defacer | None = None,
     ) -> None:
         self.profile = profile
+        if profile.faces == "deface" and defacer is None:
+            defacer = defacer_of(profile.defacer or "")
+        self._defacer = defacer
         self._means = Means(Rules(profile), pseudonyms, pixels, limits or Limits(), _listed(profile), recipient)
         self._profile_sha256 = hashlib.sha256(profile.model_dump_json().encode()).hexdigest()
 
@@ -151,6 +157,10 @@ class Deidentifier:
         header = header_of(source, self._means.limits)
         sop_class = uid_value(header.elements, SOP_CLASS) or _meta_uid(header, 0x00020002)
         definition = self._admitted(header, sop_class)
+        original = source
+        deface = self._defacer if self.profile.faces == "deface" and _shows_a_face(header) else None
+        if deface is not None:
+            source = defaced(source, header, deface)
         read = data_set_reader(source, header, self._means.limits)
         evidence = Evidence(
             self.profile.name,
@@ -163,8 +173,9 @@ class Deidentifier:
         unnamed = (
             not uid_value(header.elements, SOP_INSTANCE) or self._means.rules.rule(SOP_INSTANCE).action not in _NAMED
         )
-        if source.size <= _SMALL or header.encoding.deflated or unnamed:
-            evidence.source_sha256 = sha256_of(source)
+        if source.size <= _SMALL or header.encoding.deflated or unnamed or deface is not None:
+            evidence.source_sha256 = sha256_of(original)
+        evidence.defaced_by = None if deface is None else deface.name
         instance = Instance(self._means, header, read, definition, known or Known(), evidence)
         pieces = instance.pieces()
         inflated = _Reader(read, source.size) if header.encoding.deflated else None
@@ -213,5 +224,7 @@ def _listed(profile: Profile) -> Known:
 
 
 def _shows_a_face(header: Header) -> bool:
+    if uid_value(header.elements, FACES).upper() == "YES":
+        return True
     part = uid_value(header.elements, 0x00180015).upper().replace(" ", "")
     return uid_value(header.elements, 0x00080060) in _VOLUMES and (part in _HEADS or not part)

@@ -33,6 +33,7 @@ class Evidence:
     scanned_bytes: int = 0
     pixels: dict[str, Any] | None = None
     codestreams_cleaned: int = 0
+    defaced_by: str | None = None
     warnings: list[str] = field(default_factory=list)
 
     def model(self) -> dict[str, Any]:
@@ -59,6 +60,7 @@ class Evidence:
             },
             "pixels": self.pixels,
             "codestreams_cleaned": self.codestreams_cleaned,
+            "defaced_by": self.defaced_by,
             "warnings": self.warnings,
         }
 

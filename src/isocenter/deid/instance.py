@@ -115,9 +115,10 @@ class Instance:
             source = Source(header.elements, header.encoding, self._read)
             changes[ENCRYPTED] = encrypted_attributes(source, changes, means.recipient)
         changes |= self._named(changes)
-        changes |= marks(
-            self._profile, pixels_cleaned=bool(self._evidence.pixels and self._evidence.pixels["frames_read"])
-        )
+        done = self._evidence.pixels
+        is_read, is_cut = bool(done and done["frames_read"]), bool(done and done["cuts"])
+        defaced = self._evidence.defaced_by is not None
+        changes |= marks(self._profile, pixels_cleaned=is_read or is_cut, pixels_read=is_read, defaced=defaced)
         pieces = self._checked(changes, pixels, Finder(known | means.listed))
         self.identity = rules.done.identity
         self._evidence.actions = sorted((*key, count) for key, count in rules.done.actions.items())

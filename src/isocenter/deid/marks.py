@@ -8,11 +8,12 @@ from isocenter.dicom.elements import UNDEFINED, Element
 
 _IDENTITY_REMOVED, _METHOD, _METHOD_CODES = 0x00120062, 0x00120063, 0x00120064
 _TEMPORAL = 0x00280303
-BURNED_IN = 0x00280301
+BURNED_IN, FACES = 0x00280301, 0x00280302
 MARKS = (_IDENTITY_REMOVED, _METHOD, _METHOD_CODES, _TEMPORAL)
 _CODES = {
     "basic": ("113100", "Basic Application Confidentiality Profile"),
     "pixels": ("113101", "Clean Pixel Data Option"),
+    "faces": ("113102", "Clean Recognizable Visual Features Option"),
     "clean-graphics": ("113103", "Clean Graphics Option"),
     "clean-structured-content": ("113104", "Clean Structured Content Option"),
     "clean-descriptors": ("113105", "Clean Descriptors Option"),
@@ -29,11 +30,15 @@ _CODES = {
 }
 
 
-def marks(profile: Profile, *, pixels_cleaned: bool) -> dict[int, Element]:
-    """The elements that say that, how and by which options identity was taken out."""
+def marks(profile: Profile, *, pixels_cleaned: bool, pixels_read: bool, defaced: bool) -> dict[int, Element]:
+    """The elements that say that, how and by which options identity was taken out.
+
+    Only where pixels were read can anyone say that no text is left in them: masks clean what they cover.
+    """
     edition = table().edition
     method = f"PS3.15 Annex E {edition}\\Isocenter profile {profile.name[:40]}"
-    names = ["basic", *(["pixels"] if pixels_cleaned else []), *profile.options]
+    done = [name for name, is_done in (("pixels", pixels_cleaned), ("faces", defaced)) if is_done]
+    names = ["basic", *done, *profile.options]
     codes = sorted(_CODES[name] for name in names if name in _CODES)
     found = {
         _IDENTITY_REMOVED: _text("CS", "YES"),
@@ -41,8 +46,10 @@ def marks(profile: Profile, *, pixels_cleaned: bool) -> dict[int, Element]:
         _METHOD_CODES: Element("SQ", [_item(*code) for code in codes], 0, UNDEFINED),
         _TEMPORAL: _text("CS", _temporal(profile)),
     }
-    if pixels_cleaned:
+    if pixels_read:
         found[BURNED_IN] = _text("CS", "NO")
+    if defaced:
+        found[FACES] = _text("CS", "NO")
     return found
 
 

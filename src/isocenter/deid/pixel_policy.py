@@ -87,16 +87,20 @@ class When(_Strict):
         # YAML reads a bare YES as true.
         return ["YES" if item is True else item for item in value] if isinstance(value, list | tuple) else value
 
-    def holds(self, data_set: DataSet) -> bool:
+    def holds(self, data_set: DataSet) -> str | None:
+        """Which of them holds first, by its name; None where none does."""
         stated = _text(data_set, _BURNED_IN).upper()
-        return (
-            _text(data_set, _MODALITY).upper() in {modality.upper() for modality in self.modalities}
-            or (stated == "YES" and "YES" in self.burned_in_annotation)
-            or (stated not in ("YES", "NO") and "absent" in self.burned_in_annotation)
-            or any(device.matches(data_set) for device in self.devices)
-            or any(_fits(value, pattern) for pattern in self.image_types for value in _values(data_set, _IMAGE_TYPE))
-            or (self.secondary_capture and _text(data_set, _SOP_CLASS) in SECONDARY_CAPTURE)
-        )
+        held = {
+            "modalities": _text(data_set, _MODALITY).upper() in {modality.upper() for modality in self.modalities},
+            "burned_in_annotation": (stated == "YES" and "YES" in self.burned_in_annotation)
+            or (stated not in ("YES", "NO") and "absent" in self.burned_in_annotation),
+            "devices": any(device.matches(data_set) for device in self.devices),
+            "image_types": any(
+                _fits(value, pattern) for pattern in self.image_types for value in _values(data_set, _IMAGE_TYPE)
+            ),
+            "secondary_capture": self.secondary_capture and _text(data_set, _SOP_CLASS) in SECONDARY_CAPTURE,
+        }
+        return next((name for name, holds in held.items() if holds), None)
 
 
 _USUAL: Final = When(modalities=("US", "IVUS"), burned_in_annotation=("YES",), secondary_capture=True)
@@ -121,9 +125,13 @@ class Pixels(_Strict):
 
     def reads(self, data_set: DataSet) -> bool:
         """Whether the text of this instance is read, told from its header."""
+        return self.because(data_set) is not None
+
+    def because(self, data_set: DataSet) -> str | None:
+        """By what part of `read` the text of this instance is read; None where it is not."""
         if isinstance(self.read, When):
             return self.read.holds(data_set)
-        return self.read == "always"
+        return "always" if self.read == "always" else None
 
     def masked(self, data_set: DataSet) -> Sequence[Box]:
         """The rectangles of all masks that are for this instance's device."""

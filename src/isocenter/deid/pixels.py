@@ -40,7 +40,8 @@ class CutRecord:
 class PixelEvidence:
     """What was done about the pixels of one instance; no value of an attribute is in it, and no text that was read.
 
-    `frames_read` were looked at by `detector`, in `looks` pictures. Of all pixels `redacted_percent` went, and
+    `frames_read` were looked at by `detector`, in `looks` pictures, for the part of the policy's `read` that `because`
+    names. Of all pixels `redacted_percent` went, and
     `outside_text_percent` that no text was read in: masks, regions and the room around text. `verified` says that
     what was left of the frames was read again and nothing found; None where nothing was read or nothing went.
     """
@@ -53,6 +54,7 @@ class PixelEvidence:
     redacted_percent: float = 0.0
     outside_text_percent: float = 0.0
     verified: bool | None = None
+    because: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +111,11 @@ class PixelCleaner:
             return None
         frames = Frames(header, read, data_set, self._sandbox, self._seconds)
         first = self._first_cuts(data_set, frames.description.rows, frames.description.columns)
-        if self._detector is not None and self._policy.reads(data_set):
+        because = self._policy.because(data_set)
+        if self._detector is not None and because is not None:
             reader = Reader(self._detector, frames.display)
             found = Search(frames, reader, Wanted(known, self._policy.remove), first).run()
-            looked = PixelEvidence(frames.count, frames.count, self._detector.name, reader.looks)
+            looked = PixelEvidence(frames.count, frames.count, self._detector.name, reader.looks, because=because)
         else:
             everywhere = dict.fromkeys(range(1, frames.count + 1), tuple(first)) if first else {}
             found, looked = Found(everywhere, None), PixelEvidence(frames.count)
@@ -157,6 +160,7 @@ def _evidence(looked: PixelEvidence, found: Found, rows: int, columns: int) -> P
         round(100 * redacted / every, 4),
         round(100 * without_text / every, 4),
         found.verified,
+        looked.because,
     )
 
 

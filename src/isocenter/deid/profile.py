@@ -109,9 +109,10 @@ class Profile(_Part):
     documents: Literal["refuse", "replace"] = Field(
         "refuse", description="Encapsulated documents: quarantine, or put an empty document in their place."
     )
-    faces: Literal["keep", "refuse"] = Field(
-        "keep", description="Volumes of the head, whose surface can be recognized: keep or quarantine."
+    faces: Literal["keep", "refuse", "deface"] = Field(
+        "keep", description="Volumes of the head, whose surface can be recognized: keep, quarantine, or deface."
     )
+    defacer: str | None = Field(None, description="With `faces: deface`: the entry point of the defacer.")
     sop_classes: tuple[str, ...] = Field((), description="SOP Class UIDs taken although Isocenter does not know them.")
     identifiers: Identifiers = Identifiers()
 
@@ -120,6 +121,8 @@ class Profile(_Part):
         for option in self.options:
             if option not in OPTIONS:
                 raise ValueError(f"there is no option {option!r}; there are {', '.join(OPTIONS)}")
+        if self.defacer is not None and self.faces != "deface":
+            raise ValueError("`defacer` goes with `faces: deface` only")
         if set(self.options) >= _DATES:
             raise ValueError("dates are kept or modified: name one of the two options")
         tags = [override.tag for override in self.overrides]

@@ -19,7 +19,13 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, JPEGBaseline8Bit
 from tests.unit.deid.canaries import BIG, DEFLATED, EXPLICIT, IMPLICIT, Canaries, left_in, written
 
+from isocenter.adapters.memory.sandbox import InProcessSandbox
+from isocenter.deid import profile as profiles
+from isocenter.deid.engine import Deidentifier
 from isocenter.deid.identifiers import Gathered
+from isocenter.deid.pixel_policy import Mask, Pixels
+from isocenter.deid.pixels import PixelCleaner
+from isocenter.deid.pseudonyms import Pseudonyms
 from isocenter.deid.table import table
 from isocenter.dicom.dictionary import keyword_of, vr_of
 from isocenter.dicom.recode import element_bytes
@@ -421,3 +427,19 @@ def test_bulk_data_is_copied_and_not_read_whole(deidentifier):
     released.write(lambda piece: None)
     assert source.size > 8_000_000
     assert source.most <= 1 << 20
+
+
+def test_pixels_that_masks_cleaned_are_said_to_be_clean_but_not_to_be_without_text():
+    mask = Mask(manufacturer="*", rows=64, columns=64, rectangles=((0, 0, 20, 8),))
+    policy = Pixels(read="never", masks=(mask,))
+    profile = profiles.load("basic").model_copy(update={"pixels": policy})
+    cleaner = PixelCleaner(policy, None, InProcessSandbox())
+    masked = Deidentifier(profile, Pseudonyms(bytes(32)), pixels=cleaner)
+    output, evidence = masked.deidentify_bytes(ct_slice(size=64, BurnedInAnnotation="YES"))
+    after = read(output)
+    assert evidence.pixels is not None
+    assert [cut["why"] for cut in evidence.pixels["cuts"]] == ["mask"]
+    assert {item.CodeValue for item in after.DeidentificationMethodCodeSequence} == {"113100", "113101"}
+    assert after.BurnedInAnnotation == "YES"  # nobody looked beside the masks
+    other, _ = masked.deidentify_bytes(ct_slice(size=32))
+    assert {item.CodeValue for item in read(other).DeidentificationMethodCodeSequence} == {"113100"}

@@ -496,7 +496,8 @@ def test_no_record_holds_what_was_read():
     assert "WINTER" not in repr(result).upper()
     assert "WINTER" not in str(result.evidence).upper()
     assert set(result.evidence) == {
-        "frames", "frames_read", "detector", "looks", "cuts", "redacted_percent", "outside_text_percent", "verified"
+        "frames", "frames_read", "detector", "looks", "cuts", "redacted_percent", "outside_text_percent", "verified",
+        "because",
     }  # fmt: skip
 
 
