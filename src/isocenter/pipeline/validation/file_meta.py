@@ -19,6 +19,7 @@ from isocenter.pipeline.validation.report import Collector
 _GROUP_LENGTH, _VERSION, _MEDIA_CLASS, _MEDIA_INSTANCE = 0x00020000, 0x00020001, 0x00020002, 0x00020003
 _TRANSFER_SYNTAX, _IMPLEMENTATION = 0x00020010, 0x00020012
 _SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES = 0x00080016, 0x00080018, 0x0020000D, 0x0020000E
+_FRAME_OF_REFERENCE = 0x00200052
 _MODALITY, _PATIENT_ID, _STUDY_DATE, _BIRTH_DATE = 0x00080060, 0x00100020, 0x00080020, 0x00100030
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*\Z")
 # What the reader tells in words of a header that it could read all the same.
@@ -91,6 +92,12 @@ def is_uid(text: str) -> bool:
 
 def check_identifiers(found: Collector, values: Values) -> None:
     """The four identifiers, Patient ID, SOP Class and Modality."""
+    seen: set[str] = set()
+    for tag in (_SOP_INSTANCE, _SERIES, _STUDY, _FRAME_OF_REFERENCE):
+        text = values.uid(tag)
+        if text in seen:
+            found.add("identifiers-same", tag)
+        seen |= {text} - {""}
     for tag in (_SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES):
         text = values.uid(tag)
         if not text:

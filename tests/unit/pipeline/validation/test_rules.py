@@ -140,6 +140,7 @@ BAD: dict[str, Callable[[], Made]] = {
     "transfer-syntax-not-allowed": lambda: transcoded(CT, RLE),
     "identifier-missing": lambda: of(study=None),
     "identifier-invalid": lambda: of(study="no.uid"),
+    "identifiers-same": lambda: of(study="2.25.5", series="2.25.5"),
     "uid-invalid": lambda: of(element(0x00200052, "UI", "no.uid")),
     "uid-leading-zero": lambda: of(element(0x00200052, "UI", "1.02.3")),
     "patient-id-empty": lambda: of(patient_id=""),
