@@ -255,7 +255,8 @@ def open_worker(settings: Settings, backends: Backends) -> Worker:
     # On SQLite there is one worker, which takes up at once what it left when it was killed.
     executor = "local" if url.startswith("sqlite") else f"worker-{token_bytes(8).hex()}"
     slots = max(1, settings.worker_slots)
-    runner = TaskRunner(platform, jobs, _Steps(settings, platform), executor, slots=slots)
+    lease = settings.worker_lease_seconds
+    runner = TaskRunner(platform, jobs, _Steps(settings, platform), executor, slots=slots, lease=lease)
     workers = DbosWorkers(url, executor=executor, slots=slots)
     return Worker(jobs, platform.jobs, workflow, workers, runner, timedelta(days=settings.jobs_kept_days))
 

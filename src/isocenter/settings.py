@@ -79,6 +79,7 @@ class Settings(BaseSettings):
     worker_slots: int = Field(
         2, ge=0, le=64, description="Tasks that a worker has under way at once; 0: serve starts none."
     )
+    worker_lease_seconds: float = Field(15, ge=1, le=3600, description="After so long a task of a lost worker is free.")
     worker_idle_seconds: float = Field(
         60, ge=1, description="After so long without work the worker that serve starts ends."
     )

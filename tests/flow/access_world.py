@@ -32,7 +32,10 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from isocenter.archive.store import Caller
 from isocenter.bootstrap import application, open_services
+from isocenter.jobs import JobState
+from isocenter.pipeline.plan import plan_of
 from isocenter.settings import Settings
+from isocenter.testing.records import new_job
 from isocenter.web.auth import new_key
 from isocenter.web.services import Services
 
@@ -40,6 +43,9 @@ AUDIENCE = "isocenter"
 NAME = "CANARYFAMILY^GIVEN"
 PATIENT = "CANARYPATIENT77"
 CANARIES = (b"CANARYFAMILY", b"CANARYPATIENT77", b"CANARYPIXELS")
+
+
+PIPELINE = "name: check\nsteps: [{name: validate, use: validate}]\n"
 
 
 @dataclass(frozen=True)
@@ -192,6 +198,7 @@ class World:
     client: Client
     image: Instance
     image_id: str  # internal id of `image` in raw
+    job_id: str  # a job on raw that is over
 
     def key(self, *scopes: str, **times: Any) -> str:
         key, text = new_key("test", scopes, **times)
@@ -217,7 +224,9 @@ def world(home: Path, everything: Sequence[str], **settings: Any) -> Iterator[Wo
         "oidc_audience": AUDIENCE,
         **settings,
     }
-    configured = Settings(home=home, port=0, **given)
+    configured = Settings(home=home, port=0, worker_slots=0, **given)
+    (home / "pipelines").mkdir(parents=True)
+    (home / "pipelines" / "check.yaml").write_text(PIPELINE)
     services = open_services(configured)
     app = application(configured, services)
     # With its protocol named: asyncio sets TCP_NODELAY only then, and each answer would take 40 ms without.
@@ -234,11 +243,13 @@ def world(home: Path, everything: Sequence[str], **settings: Any) -> Iterator[Wo
         deadline = time.monotonic() + 20
         while not server.started and time.monotonic() < deadline:
             time.sleep(0.02)
-        made = World(services, app, issuer, port, client, new_instance(), "")
+        made = World(services, app, issuer, port, client, new_instance(), "", "")
         put = made.put(made.image, f"Bearer {made.key(*everything)}")
         assert put.status == 200, put.body
         found = services.platform.index.images(_all()).items[0]
-        yield World(services, app, issuer, port, client, made.image, found.id)
+        job = new_job(id="job-of-the-world", plan=plan_of(PIPELINE, "check").to_json(), state=JobState.DONE)
+        services.platform.jobs.create(job, ())
+        yield World(services, app, issuer, port, client, made.image, found.id, job.id)
     finally:
         client.close()
         server.should_exit = True

@@ -21,7 +21,6 @@ from isocenter.ports.platform import Platform
 from isocenter.ports.workflow import LeftUndone, Workflow
 from isocenter.records import State, now
 
-LEASE = 15.0  # seconds that a claim holds; it is renewed three times in each
 _PATIENCE = 60.0  # the longest wait between attempts at a database that does not answer
 log = structlog.get_logger()
 
@@ -38,18 +37,19 @@ class TaskRunner:
     """Runs tasks in one process; used from several threads at once.
 
     `owner` is who claims: the same at each start of one place's worker, so that it takes up at once what it left.
+    A claim holds for `lease` seconds and is renewed three times in each.
     `slots` tasks are worked on at once; more may wait for their turn, claimed so that no other worker takes them up.
     """
 
     def __init__(
-        self, platform: Platform, jobs: Jobs, steps: StepsOf, owner: str, *, slots: int = 1, lease: float = LEASE
+        self, platform: Platform, jobs: Jobs, steps: StepsOf, owner: str, *, slots: int = 1, lease: float = 15.0
     ) -> None:
         self._platform = platform
         self._ledger = platform.steps
         self._jobs = jobs
         self._steps = steps
         self._owner = owner
-        self._lease = lease
+        self.lease = lease
         self._slots = threading.BoundedSemaphore(slots)
         self._retrieve = Retrieve(platform)
         self._claims: dict[str, _Claim] = {}
@@ -79,7 +79,7 @@ class TaskRunner:
             try:
                 if self._run(task):
                     return
-                wait = self._lease / 3  # another holds it: either that one records it, or its time runs out
+                wait = self.lease / 3  # another holds it: either that one records it, or its time runs out
             except NotFound:
                 return  # the job is forgotten
             except Stopped:
@@ -91,7 +91,7 @@ class TaskRunner:
         raise LeftUndone
 
     def _run(self, task: Task) -> bool:
-        images = self._ledger.claim(task, self._owner, self._lease)
+        images = self._ledger.claim(task, self._owner, self.lease)
         job = self._jobs.get(task.job)
         if images is None:
             if task.chunk not in self._ledger.recorded(task.job, task.stage):
@@ -127,12 +127,12 @@ class TaskRunner:
                 del self._claims[task.id]
 
     def _renew(self) -> None:
-        while not self._closed.wait(self._lease / 3):
+        while not self._closed.wait(self.lease / 3):
             with self._lock:
                 held = list(self._claims.values())
             for claim in held:
                 try:
-                    if self._ledger.claim(claim.task, self._owner, self._lease) is None:
+                    if self._ledger.claim(claim.task, self._owner, self.lease) is None:
                         claim.lost.set()
                 except NotFound:
                     claim.lost.set()

@@ -11,7 +11,7 @@ import structlog
 from isocenter.errors import IsocenterError
 from isocenter.jobs import JobState
 from isocenter.pipeline.jobs import UNDER_WAY, Jobs
-from isocenter.pipeline.run_task import LEASE, TaskRunner
+from isocenter.pipeline.run_task import TaskRunner
 from isocenter.ports.job_ledger import JobLedger
 from isocenter.ports.workflow import Workers, Workflow
 from isocenter.records import now
@@ -43,7 +43,7 @@ class Worker:
         for state in UNDER_WAY:
             self._give_all(state)
         rounds = 0
-        while not self._stopping.wait(_ROUND):
+        while not self._stopping.wait(min(_ROUND, self.runner.lease)):
             try:
                 self._look(rounds)
             except IsocenterError as error:
@@ -58,7 +58,7 @@ class Worker:
         self._stopping.set()
 
     def _look(self, rounds: int) -> None:
-        rescued = self.runner.rescue(self.workflow, 2 * LEASE)
+        rescued = self.runner.rescue(self.workflow, 2 * self.runner.lease)
         if rescued:
             log.info("tasks of a lost worker are brought again", tasks=rescued)
         self._give_all(JobState.QUEUED)

@@ -8,12 +8,12 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import anyio.to_thread
 import orjson
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
 from isocenter.errors import Forbidden, NotFound
@@ -98,24 +98,32 @@ class PipelineList(BaseModel):
     pipelines: list[PipelineView]
 
 
-class RunOf(BaseModel):
-    """What a pipeline is to run over: images by id, or those of a subject, study or series, or all of its store."""
+class _Over(BaseModel):
+    """What a pipeline is to run over."""
 
     model_config = ConfigDict(extra="forbid")
 
-    images: list[str] | None = Field(None, min_length=1, max_length=100_000, description="Internal ids.")
-    subject_id: str | None = Field(None, min_length=1, max_length=256)
-    study_uid: str | None = Field(None, pattern=_UID)
-    series_uid: str | None = Field(None, pattern=_UID)
-    all: bool = Field(False, description="Every image of the pipeline's store.")
     priority: int = Field(100, ge=1, le=1000, description="Lower goes first.")
 
-    @model_validator(mode="after")
-    def _one_way(self) -> RunOf:
-        attributes = self.subject_id or self.study_uid or self.series_uid
-        if sum((self.images is not None, bool(attributes), self.all)) != 1:
-            raise ValueError("name images, or a subject, study or series, or say all")
-        return self
+
+class OverImages(_Over):
+    images: list[str] = Field(min_length=1, max_length=100_000, description="Internal ids.")
+
+
+class OverSubject(_Over):
+    subject_id: str = Field(min_length=1, max_length=256, description="All images of a subject.")
+
+
+class OverStudy(_Over):
+    study_uid: str = Field(pattern=_UID, description="All images of a study.")
+    series_uid: str | None = Field(None, pattern=_UID, description="Of one series of it only.")
+
+
+class OverAll(_Over):
+    all: Literal[True] = Field(description="Every image of the pipeline's store.")
+
+
+RunOf = OverImages | OverSubject | OverStudy | OverAll
 
 
 @router.get("/pipelines", response_model=PipelineList, responses=problems())
@@ -146,13 +154,10 @@ def run(
     services: Services = request.app.state.services
     plan = _plan(request, access, name)
     id = None if idempotency_key is None else _id_of(access.principal.actor, plan.name, idempotency_key)
-    if over.images is not None:
+    if isinstance(over, OverImages):
         job = services.jobs.start_with(plan, over.images, access.caller, id=id, priority=over.priority)
     else:
-        query = ImageQuery(
-            (plan.store,), subject_id=over.subject_id, study_uid=over.study_uid, series_uid=over.series_uid
-        )
-        job = services.jobs.start(plan, query, access.caller, id=id, priority=over.priority)
+        job = services.jobs.start(plan, _query(plan, over), access.caller, id=id, priority=over.priority)
     return json_response(_view(services, job), 202, headers={"Location": f"/jobs/{job.id}"})
 
 
@@ -281,11 +286,19 @@ def retry(
     return json_response(_view(services, again), 202, headers={"Location": f"/jobs/{again.id}"})
 
 
+def _query(plan: Plan, over: OverSubject | OverStudy | OverAll) -> ImageQuery:
+    stores = (plan.store,)
+    if isinstance(over, OverSubject):
+        return ImageQuery(stores, subject_id=over.subject_id)
+    if isinstance(over, OverStudy):
+        return ImageQuery(stores, study_uid=over.study_uid, series_uid=over.series_uid)
+    return ImageQuery(stores)
+
+
 def _plan(request: Request, access: Access, name: str) -> Plan:
     services: Services = request.app.state.services
-    plan = services.plans.load(name)
-    if plan.store not in access.stores:
-        raise NotFound("there is no pipeline of this name")
+    if name not in services.plans.names() or (plan := services.plans.load(name)).store not in access.stores:
+        raise NotFound("there is no pipeline of this name; GET /pipelines lists those there are")
     if not plan.stores <= set(access.stores):
         raise Forbidden("this pipeline writes to a store that the caller may not work on")
     return plan

@@ -118,8 +118,7 @@ class DbosWorkers:
                 "log_level": "ERROR",
                 "serializer": DBOSPortableJSONSerializer(),
                 "use_listen_notify": False,
-                "scheduler_polling_interval_sec": 3600.0,  # nothing is scheduled by DBOS
-                "notification_listener_polling_interval_sec": 60.0,  # nor told by it
+                "scheduler_polling_interval_sec": 10.0,  # nothing is scheduled by DBOS
             }
         )
         with _translated():
