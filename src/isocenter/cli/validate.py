@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import sys
@@ -129,6 +130,7 @@ def _examined(profile: Profile, paths: list[str], jobs: int | None, total: Any, 
         worker = _Worker(profile, limits, most, key)
         for batch in work:
             yield from worker.take(batch)
+        worker.close()
         return
     with Processes(process_count(jobs, len(work)), _open_worker, (profile, limits, most, key)) as processes:
         for told in processes.spread(_in_worker, work):
@@ -178,12 +180,17 @@ class _Worker:
                 break
         return examination.finish()
 
+    def close(self) -> None:
+        self._archives.close()
+
 
 _open: list[_Worker] = []  # the worker of this process; a pool has no other place for it
 
 
 def _open_worker(profile: Profile, limits: Limits, most: int, key: bytes) -> None:
-    _open.append(_Worker(profile, limits, most, key))
+    worker = _Worker(profile, limits, most, key)
+    _open.append(worker)
+    atexit.register(worker.close)
 
 
 def _in_worker(batch: Sequence[Source]) -> list[_Told]:

@@ -14,6 +14,7 @@ from isocenter.pipeline.validation.report import Collector
 
 _NIFTI_HEAD = 64 << 10
 _STEP = 1 << 20
+NIFTI_SIZES = (b"\x5c\x01\0\0", b"\0\0\x01\x5c", b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # 348 and 540, both orders
 _ENDS = {"jpeg": b"\xff\xd9", "png": b"IEND", "gif": b"\x3b"}
 
 
@@ -55,6 +56,8 @@ class NiftiCheck:
             raise LimitExceeded(f"larger than {self._most} bytes when inflated (setting max_inflated_bytes)")
         if len(self._head) < _NIFTI_HEAD:
             self._head += data[: _NIFTI_HEAD - len(self._head)]
+            if len(self._head) >= 4 and self._head[:4] not in NIFTI_SIZES:
+                raise NotAnImage("gzip of something that is no NIfTI volume", code="not-nifti")
 
     def finish(self, found: Collector) -> None:
         """Raises NotAnImage where this was no volume at all."""

@@ -18,7 +18,7 @@ from isocenter.pipeline.validation.elements import Values
 from isocenter.pipeline.validation.file_meta import check_dates, check_file, check_identifiers
 from isocenter.pipeline.validation.image import check_image
 from isocenter.pipeline.validation.models import PatientMetadata, StudyMetadata
-from isocenter.pipeline.validation.other_kinds import NiftiCheck, PictureCheck
+from isocenter.pipeline.validation.other_kinds import NIFTI_SIZES, NiftiCheck, PictureCheck
 from isocenter.pipeline.validation.pixels import check_pixels
 from isocenter.pipeline.validation.profile import Profile, load
 from isocenter.pipeline.validation.report import Collector, Report
@@ -179,12 +179,7 @@ class Examination:
             self._reader = HeaderReader(self._validator.limits)
         elif head[:3] == b"\xff\xd8\xff" or head[:4] in (b"\x89PNG", b"GIF8"):
             self._other = PictureCheck()
-        elif head[:2] == b"\x1f\x8b" or head[:4] in (
-            b"\x5c\x01\0\0",
-            b"\0\0\x01\x5c",
-            b"\x1c\x02\0\0",
-            b"\0\0\x02\x1c",
-        ):
+        elif head[:2] == b"\x1f\x8b" or head[:4] in NIFTI_SIZES:
             self._other = NiftiCheck(self._validator.limits, packed=head[:2] == b"\x1f\x8b")
         else:
             self._reader = HeaderReader(self._validator.limits)
