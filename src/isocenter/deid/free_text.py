@@ -12,53 +12,23 @@ from functools import lru_cache
 
 from isocenter.deid.identifiers import folded
 from isocenter.deid.scan import Finder
-from isocenter.deid.words import word_list
+from isocenter.deid.text_patterns import SPANS
+from isocenter.deid.words import is_defined_term, word_list
 
-_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]*"
-_PATTERNS = re.compile(
-    "|".join(
-        (
-            # Mail, web and network addresses.
-            r"(?<![\w.+-])[\w.+-]++@[\w-]+\.[\w.-]+",
-            r"\b(?:https?|ftp)://\S+|\bwww\.\S+",
-            r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b",
-            # Labels with what they announce.
-            r"\b(?:mrn|pid|patient\s*id|id|acc(?:ession)?|ssn|dob|birth\s*date|date\s*of\s*birth|phone|tel|fax|pager"
-            r"|zip|account|acct|order|room|bed)"
-            r"\s*(?:no|nr|number|num)?\s*\.?\s*[:#=]+\s*[\w./-]+",
-            r"\b(?:name|patient|pt|physician|dr|doctor|referring|ref|ordering|operator|tech(?:nologist)?|radiologist"
-            r"|nurse|rn|md)"
-            r"\s*[:=]\s*[^\W\d_][\w'.-]*(?:[ ,^]+[^\W\d_][\w'.-]*){0,2}",
-            # Titles with a name.
-            r"\b(?:dr|mr|mrs|ms|miss|prof|professor|doctor)\b\.?\s+[^\W\d_][\w'-]+(?:\s+[A-Z][\w'-]+)?",
-            r"\b[^\W\d_][\w'-]{1,40},?\s+(?:m\.?d\.?|ph\.?d\.?|r\.?n\.?|d\.?o\.?|frcr)(?=\W|$)",
-            # Social security, telephone.
-            r"(?<!\d)\d{3}-\d{2}-\d{4}(?!\d)",
-            r"(?<![\d.])(?:\+?\d{1,3}[ .-]?)?(?:\(\d{2,4}\)|\d{3})[ .-]\d{3}[ .-]\d{4}(?!\d)",
-            r"(?<![\d.])\d{3}[-.]\d{4}(?![\d.])",
-            r"\+\d[\d ().-]{7,}\d",
-            # Dates, and times of day after them.
-            r"(?<![\d.])(?:19|20)\d{2}([-/. _]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])(?!\d)"
-            r"(?:[ tT_-]?\d{1,2}:?\d{2}(?::?\d{2})?)?",
-            r"(?<![\d.])\d{1,2}([-/.])\d{1,2}\2(?:19|20)?\d{2}(?![\d.])(?:\s+\d{1,2}:\d{2}(?::\d{2})?)?",
-            rf"\b\d{{1,2}}(?:st|nd|rd|th)?[-/. ]*{_MONTH}[-/., ]*(?:\d{{4}}|\d{{2}})\b",
-            rf"\b{_MONTH}[-/. ]*\d{{1,2}}(?:st|nd|rd|th)?[-/, ]+(?:\d{{4}}|\d{{2}})\b",
-            rf"\b{_MONTH}[-/., ]+(?:19|20)\d{{2}}\b",
-            r"\b\d{1,2}:\d{2}(?::\d{2})?\s*(?:[ap]m)?\b",
-            # Street addresses.
-            r"\b\d{1,6}\s+(?:[A-Z][\w'-]*\s+){1,3}"
-            r"(?:st|street|ave|avenue|rd|road|blvd|boulevard|ln|lane|drive|court|way|place|strasse|str)\b\.?",
-            r"\b[A-Z]{2}\s+\d{5}(?:-\d{4})?\b",
-            # UIDs, and long numbers whatever they are.
-            r"\b\d+(?:\.\d+){4,}\b",
-            r"(?<![\d.])\d{6,}(?![\d.])",
-        )
-    ),
-    re.I,
-)
+# Digital radiography and magnetic resonance, which are written as titles are, and what follows besides body parts.
+_MODALITIES = ("MR ", "DR ")
+_AFTER_MODALITY = frozenset(
+    (
+        "angio", "angiogram", "angiography", "arthrogram", "bilateral", "brain", "breast", "cardiac", "cervical",
+        "cholangiopancreatography", "elastography", "enterography", "fetal", "guided", "left", "liver", "lower",
+        "lumbar", "orbits", "perfusion", "prostate", "renal",
+        "right", "sacrum", "spectroscopy", "spine", "thoracic", "upper",
+        "urogram", "venography", "w", "with", "without", "wo",
+    )
+)  # fmt: skip
 _TOKEN = re.compile(r"[^\W_]+(?:\.\d+)?")
 _LETTERS = re.compile(r"[^\W\d_]+")
-_MIXED = re.compile(r"(?:[a-z]{1,4}\d{1,3}[a-z]{0,2}|\d{1,4}(?:\.\d+)?[a-z]{1,4}|\d[a-z]\d)\Z")
+_MIXED = re.compile(r"(?:b\d{2,4}|[a-z]{1,4}\d{1,3}[a-z]{0,2}|\d{1,4}(?:\.\d+)?[a-z]{1,4}|\d[a-z]\d)\Z")
 _NUMBER = re.compile(r"\d{1,4}(?:\.\d+)?\Z")
 _YEAR = re.compile(r"(?:19|20)\d\d\Z")
 _UNITS = frozenset(
@@ -74,7 +44,7 @@ _LOOSE = re.compile(r"(?<=\s)[,;:/#&()\[\]^*-]+(?=\s|$)|^[,;:/#&^* -]+|[,;:/#&^*
 @lru_cache(maxsize=4096)
 def _cleaned(text: str, only_known: bool) -> str:
     """The text with blanks for patterns and unknown words; kept, as a series says the same in every instance."""
-    text = _without(text, [match.span() for match in _PATTERNS.finditer(text) if not _is_measure(text, match)])
+    text = _without(text, [match.span() for match in SPANS.finditer(text) if not _is_harmless(text, match)])
     return _without(text, _unknown(text)) if only_known else text
 
 
@@ -92,8 +62,15 @@ def clean_text(text: str, finder: Finder, *, only_known: bool) -> str:
     return " ".join(_LOOSE.sub(" ", " ".join(left.split())).split())
 
 
-def _is_measure(text: str, match: re.Match[str]) -> bool:
-    """A long number or pair that a unit follows is a measurement."""
+def _is_harmless(text: str, match: re.Match[str]) -> bool:
+    """A long number that a unit follows is a measurement; MR BRAIN names nobody, nor does 2 MM NECK ST."""
+    if match["titled"] is not None:
+        word = folded(match["titled"])
+        return match[0].startswith(_MODALITIES) and (is_defined_term(word) or word in _AFTER_MODALITY)
+    if match["graduate"] is not None:
+        return match[0].endswith(" do")
+    if match["street"] is not None:
+        return match["street"].split()[0].lower() in _UNITS
     after = re.match(r"\s*([a-zA-Z]+)", text[match.end() :])
     return match[0].isdigit() and after is not None and after[1].lower() in _UNITS
 

@@ -326,8 +326,12 @@ def _creator(elements: Elements, tag: int) -> str:
     return element.value.rstrip(b" \0").decode("latin-1").strip()
 
 
-def is_as_listed(element: Element, vr: str) -> bool:
-    """Whether a private element has the VR of its list; one written as UN only if its value can be nothing else."""
+def is_as_listed(element: Element, vrs: str) -> bool:
+    """Whether a private element has a VR of its lists; one written as UN only if its value can be nothing else."""
+    return any(_is_as(element, vr) for vr in vrs.split(" "))
+
+
+def _is_as(element: Element, vr: str) -> bool:
     if element.vr == vr or (not vr and element.vr in _NUMERIC):
         return True
     if element.vr != "UN" or not isinstance(element.value, bytes):

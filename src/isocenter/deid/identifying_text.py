@@ -9,14 +9,9 @@ from datetime import date
 from typing import Final
 
 from isocenter.deid.identifiers import folded
+from isocenter.deid.text_patterns import MONTHS
 
-# English, German, French, Spanish, Italian and Dutch, as far as three or four letters tell them, diacritics folded.
-_MONTHS: Final = {
-    1: "jan|janv|ene|gen", 2: "feb|fev|febr|fevr", 3: "mar|mars|mrz|maerz|marz|mrt|maa", 4: "apr|avr|abr",
-    5: "may|mai|mag|mei", 6: "jun|juin|giu", 7: "jul|juil|lug", 8: "aug|aou|aout|ago", 9: "sep|sept|set",
-    10: "oct|okt|ott", 11: "nov", 12: "dec|dez|dic",
-}  # fmt: skip
-_MONTH_OF: Final = {name: number for number, names in _MONTHS.items() for name in names.split("|")}
+_MONTH_OF: Final = {name: number for number, names in MONTHS.items() for name in names.split("|")}
 _MONTH: Final = rf"({'|'.join(sorted(_MONTH_OF, key=len, reverse=True))})[a-z]*"
 _PART: Final = r"[\s.,/\-]*"
 _YMD: Final = re.compile(r"(?<![\d.])((?:19|20)\d\d)\s?([-./年 ])\s?(\d{1,2})\s?[-./月 ]\s?(\d{1,2})(?!\d)")

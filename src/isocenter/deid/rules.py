@@ -169,7 +169,7 @@ class Rules:
 
 
 def safe_private(lists: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Private attributes that hold no identity, by private creator: VR by tag ("ggggxxee"), "" where any will do."""
+    """Private attributes that hold no identity, by private creator: VRs by tag ("ggggxxee"), "" where any will do."""
     found: dict[str, dict[str, str]] = {}
     for name in lists:
         for line in _private_list(name):
@@ -178,7 +178,9 @@ def safe_private(lists: Iterable[str]) -> dict[str, dict[str, str]]:
                 raise BadRequest(
                     "a list of safe private attributes has the columns tag (ggggxxee) and creator", code="bad-profile"
                 )
-            found.setdefault(line["creator"].strip(), {})[tag] = (line.get("vr") or "").strip()
+            listed, vr = found.setdefault(line["creator"].strip(), {}), (line.get("vr") or "").strip()
+            # Lists differ (SH here, LO there): each is right of some device.
+            listed[tag] = vr if listed.get(tag, vr) == vr else f"{listed[tag]} {vr}"
     return found
 
 

@@ -98,7 +98,9 @@ class Finder:
         if self._foreign:
             raw = text.encode("utf-8")
             self._spend(len(self._foreign), len(raw))
-            found += [(0, len(text)) for token in self._foreign if token in raw]
+            for token in self._foreign:
+                if token in raw:
+                    found += _where(text, token)
         return _merged(found)
 
     def _in(self, plain: str) -> bool:
@@ -197,6 +199,17 @@ def _stands_alone(data: bytes, start: int, end: int) -> bool:
     if after == b"." and data[end + 1 : end + 2].isdigit() and end - start != 8:
         return False
     return not before.isdigit() and not after.isdigit()
+
+
+def _where(text: str, token: bytes) -> list[tuple[int, int]]:
+    """The words of a text that hold these bytes; all of it where they are no letters of its own."""
+    written = token.decode("utf-8", "replace")
+    found = []
+    at = text.find(written)
+    while at >= 0:
+        found.append(_whole(text, at, at + len(written)))
+        at = text.find(written, at + 1)
+    return found or [(0, len(text))]
 
 
 def _whole(text: str, start: int, end: int) -> tuple[int, int]:

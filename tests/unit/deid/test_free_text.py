@@ -45,6 +45,16 @@ def finder() -> Finder:
         ("SSN 123-45-6789", ""),
         ("", ""),
         ("Σκώτ liver", "liver"),
+        ("MR LUMBAR SPINE W/O", "MR LUMBAR SPINE W/O"),
+        ("MR SMITH KNEE", ""),
+        ("Mr Young, knee", "knee"),
+        ("Dr. Gray, liver", "liver"),
+        ("12 South St, liver", "liver"),
+        ("2 MM NECK ST", "2 MM NECK ST"),
+        ("3 marker 10 margin 12 decubitus 20", "3 marker 10 margin 12 decubitus 20"),
+        ("5 March 2011 and 7 dec 11 liver", "and liver"),
+        ("DWI b1000 ADC", "DWI b1000 ADC"),
+        ("mr1234 ab1234 liver", "liver"),
     ],
 )
 def test_what_is_left_of_a_description(finder, text, left):
