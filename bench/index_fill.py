@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 
 import isocenter.adapters.sql as sql_adapter
-from isocenter.bootstrap import open_backends
+from isocenter.bootstrap.backends import open_backends
 from isocenter.records import AuditEntry, BlobRef, Details, ImageRecord, Kind, NewImage, now
 from isocenter.settings import load
 from isocenter.testing.postgres import BINARIES, PostgresServer

@@ -31,7 +31,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from isocenter.archive.store import Caller
-from isocenter.bootstrap import application, open_services
+from isocenter.bootstrap.serving import application, open_services
 from isocenter.jobs import JobState
 from isocenter.pipeline.plan import plan_of
 from isocenter.settings import Settings

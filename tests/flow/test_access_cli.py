@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner, Result
 
-from isocenter.bootstrap import open_backends
+from isocenter.bootstrap.backends import open_backends
 from isocenter.cli.main import app
 from isocenter.errors import BadRequest, IsocenterError, NotFound
 from isocenter.settings import Settings

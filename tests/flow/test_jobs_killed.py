@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from isocenter.adapters.memory.workflow import MemoryWorkflow
-from isocenter.bootstrap import open_backends
+from isocenter.bootstrap.backends import open_backends
 from isocenter.pipeline.jobs import Jobs, OnceOpened
 from isocenter.settings import Settings
 from isocenter.testing.instances import ct_slice

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from isocenter.archive import audit as trail
 from isocenter.archive.audit_export import FORMATS
-from isocenter.bootstrap import open_backends
+from isocenter.bootstrap.backends import open_backends
 from isocenter.cli.caller import caller
 from isocenter.errors import BadRequest, Misconfigured
 from isocenter.ports.audit_log import AuditLog

@@ -20,7 +20,7 @@ from rich.progress import (
 )
 
 from isocenter.archive.check import Check, Report, purge_missing
-from isocenter.bootstrap import Backends, deletes_of, open_backends
+from isocenter.bootstrap.backends import Backends, deletes_of, open_backends
 from isocenter.cli.caller import caller
 from isocenter.errors import BadRequest
 from isocenter.records import ImageQuery, State, now

@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from isocenter import __version__
-from isocenter.bootstrap import Project, left_tidy, object_store, open_project
+from isocenter.bootstrap.backends import left_tidy, object_store
+from isocenter.bootstrap.deidentifying import Project, open_project
 from isocenter.cli.caller import caller
 from isocenter.cli.deid_log import Log, Stamp
 from isocenter.cli.deid_page import write_page

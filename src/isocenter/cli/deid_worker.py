@@ -13,7 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from isocenter.bootstrap import deidentifier_of, folder_store, object_store
+from isocenter.bootstrap.backends import folder_store, object_store
+from isocenter.bootstrap.deidentifying import deidentifier_of
 from isocenter.cli.deid_log import Stamp
 from isocenter.cli.sources import Source, read_chunks
 from isocenter.cli.zip_archives import ZipReader

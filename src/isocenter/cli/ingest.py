@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from isocenter.archive.store import Placement
-from isocenter.bootstrap import ingest_of, open_backends
+from isocenter.bootstrap.backends import ingest_of, open_backends
 from isocenter.cli.caller import caller
 from isocenter.cli.sources import Source, read_chunks, sources
 from isocenter.cli.workers import Processes, batches, process_count, progress_bar

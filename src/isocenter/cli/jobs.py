@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from isocenter.bootstrap import jobs_of, open_backends
+from isocenter.bootstrap.backends import open_backends
+from isocenter.bootstrap.pipelines import jobs_of
 from isocenter.cli.caller import caller
 from isocenter.cli.workers import progress_bar
 from isocenter.errors import Conflict

@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from isocenter.bootstrap import DEID_KEY, open_backends
+from isocenter.bootstrap.backends import open_backends
+from isocenter.bootstrap.deidentifying import DEID_KEY
 from isocenter.cli.caller import caller
 from isocenter.deid.pseudonyms import Pseudonyms
 from isocenter.errors import BadRequest, NotFound

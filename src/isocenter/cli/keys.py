@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from isocenter.bootstrap import open_backends
+from isocenter.bootstrap.backends import open_backends
 from isocenter.cli.caller import caller
 from isocenter.errors import BadRequest
 from isocenter.records import ApiKey, now

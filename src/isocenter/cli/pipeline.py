@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from isocenter.bootstrap import jobs_of, open_backends, plans_of
+from isocenter.bootstrap.backends import open_backends
+from isocenter.bootstrap.pipelines import jobs_of, plans_of
 from isocenter.cli.caller import caller
 from isocenter.cli.jobs import follow
 from isocenter.errors import BadRequest, Misconfigured

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from isocenter.bootstrap import open_backends, open_project
+from isocenter.bootstrap.backends import open_backends
+from isocenter.bootstrap.deidentifying import open_project
 from isocenter.cli.caller import caller
 from isocenter.deid.encrypted import restored
 from isocenter.dicom.dictionary import keyword_of

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from isocenter.archive.reindex import reindex as index_anew
-from isocenter.bootstrap import open_backends
+from isocenter.bootstrap.backends import open_backends
 from isocenter.settings import load
 
 

@@ -7,7 +7,7 @@ from contextlib import closing
 import typer
 
 from isocenter.archive.store import Placement
-from isocenter.bootstrap import ingest_of, open_backends
+from isocenter.bootstrap.backends import ingest_of, open_backends
 from isocenter.cli.caller import caller
 from isocenter.records import Receipt
 from isocenter.settings import Settings

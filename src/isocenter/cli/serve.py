@@ -19,7 +19,8 @@ import uvicorn
 from structlog.tracebacks import ExceptionDictTransformer
 from uvicorn.supervisors import Multiprocess
 
-from isocenter.bootstrap import application, open_backends, open_services
+from isocenter.bootstrap.backends import open_backends
+from isocenter.bootstrap.serving import application, open_services
 from isocenter.cli.sample import load_sample, show_sample
 from isocenter.errors import Misconfigured
 from isocenter.settings import Settings, load

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from isocenter.bootstrap import SIGNING_KEY, folder_store, object_store, open_backends
+from isocenter.bootstrap.backends import folder_store, object_store, open_backends
+from isocenter.bootstrap.deidentifying import SIGNING_KEY
 from isocenter.cli.deid_log import EVIDENCE, MANIFEST, read_lines, summary
 from isocenter.deid.manifest import fingerprint, is_genuine, public_key_of
 from isocenter.errors import BadRequest, NotFound

@@ -14,7 +14,8 @@ import structlog
 import typer
 
 from isocenter.adapters.worker_process import WorkerLock
-from isocenter.bootstrap import open_backends, open_worker
+from isocenter.bootstrap.backends import open_backends
+from isocenter.bootstrap.pipelines import open_worker
 from isocenter.cli.serve import configure_logs, lean_heap
 from isocenter.errors import IsocenterError, Saturated
 from isocenter.settings import load

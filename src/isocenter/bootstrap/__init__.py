@@ -1,0 +1,1 @@
+"""Settings to Platform, Services, jobs and application."""

@@ -1,0 +1,142 @@
+"""Platforms, and what works over them without a web: the only place where a backend is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from secrets import token_bytes
+
+import structlog
+
+from isocenter.adapters.blobs.folder import INCOMING, FolderBlobStore
+from isocenter.adapters.home import Home
+from isocenter.adapters.processes import ProcessSandbox
+from isocenter.adapters.sql.api_keys import SqlApiKeys
+from isocenter.adapters.sql.audit import SqlAuditLog
+from isocenter.adapters.sql.database import Database
+from isocenter.adapters.sql.events import SqlEventFeed
+from isocenter.adapters.sql.index import SqlIndex
+from isocenter.adapters.sql.job_ledger import SqlJobLedger
+from isocenter.adapters.sql.migrate import migrate
+from isocenter.adapters.sql.results import SqlResults
+from isocenter.adapters.sql.search import SqlSearchIndex
+from isocenter.adapters.sql.secrets import SqlSecrets
+from isocenter.adapters.sql.step_ledger import SqlStepLedger
+from isocenter.archive.delete import Delete
+from isocenter.archive.reindex import reindex
+from isocenter.archive.search import BASE, prepare
+from isocenter.archive.store import Store
+from isocenter.dicom.elements import Limits
+from isocenter.dicom.guards import guard_pydicom
+from isocenter.pipeline.ingest import Ingest
+from isocenter.ports.blob_store import BlobStore
+from isocenter.ports.platform import Platform
+from isocenter.settings import Settings
+
+AUDIT_KEY = "audit-chain"
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """An open platform; `close` gives back what it holds."""
+
+    platform: Platform
+    home: Home
+    audit_key: bytes
+    close: Callable[[], None]
+
+
+def open_backends(settings: Settings) -> Backends:
+    """Choose and open the backends; the database's schema is brought up to date."""
+    guard_pydicom()
+    home = Home(settings.home)
+    url = settings.database_url
+    database = Database(url.get_secret_value() if url else f"sqlite:///{settings.home / 'isocenter.sqlite'}")
+    migrate(database)
+    secrets = SqlSecrets(database)
+    if settings.audit_key is not None:
+        audit_key = settings.audit_key.get_secret_value().encode()
+    elif url is None:
+        audit_key = home.audit_key()
+    else:
+        # Machines that share a database share the key; whoever comes first makes it.
+        audit_key = secrets.create(AUDIT_KEY, token_bytes(32))
+    sandbox = ProcessSandbox(settings.decode_workers, settings.decode_memory_bytes, preload=("isocenter.render.frame",))
+    platform = Platform(
+        blobs=_blobs(settings),
+        index=SqlIndex(database, audit_key),
+        search=SqlSearchIndex(database),
+        events=SqlEventFeed(database),
+        audit=SqlAuditLog(database, audit_key),
+        jobs=SqlJobLedger(database),
+        steps=SqlStepLedger(database),
+        results=SqlResults(database),
+        secrets=secrets,
+        api_keys=SqlApiKeys(database, audit_key),
+        sandbox=sandbox,
+    )
+
+    missing = prepare(platform, settings.searched)
+    if BASE in missing:
+        # Made by an older version: nothing is found before this, so it cannot wait for someone to ask for it.
+        reindex(platform, settings.searched)
+    elif missing:
+        log.warning("search_attributes are not indexed for every image; run isocenter reindex", attributes=len(missing))
+
+    def close() -> None:
+        sandbox.close()
+        database.close()
+        home.close()
+
+    return Backends(platform, home, audit_key, close)
+
+
+def _blobs(settings: Settings) -> BlobStore:
+    url = settings.blobs_url
+    if url is None:
+        return FolderBlobStore(settings.home / "blobs")
+    if "://" not in url:
+        return FolderBlobStore(Path(url))
+    return object_store(settings, url)
+
+
+def object_store(settings: Settings, url: str) -> BlobStore:
+    """A bucket, or a prefix in one, by its URL; the options of the connection are those of `blobs_options`."""
+    from isocenter.adapters.blobs.objects import ObjectBlobStore  # obstore is loaded only where it serves
+
+    return ObjectBlobStore(url, {name: value.get_secret_value() for name, value in settings.blobs_options.items()})
+
+
+def folder_store(folder: Path, *, read_only: bool = False) -> BlobStore:
+    """A folder as a destination: its files appear whole and durable. `read_only` leaves no trace in it."""
+    return FolderBlobStore(folder, read_only=read_only)
+
+
+def left_tidy(folder: Path) -> None:
+    """Take away what a destination has only while it is written to."""
+    with suppress(OSError):  # somebody else writes to it
+        (folder / INCOMING).rmdir()
+
+
+def limits_of(settings: Settings) -> Limits:
+    return Limits(
+        depth=settings.max_depth,
+        elements=settings.max_elements,
+        header_bytes=settings.max_header_bytes,
+        inflated_bytes=settings.max_inflated_bytes,
+    )
+
+
+def ingest_of(settings: Settings, platform: Platform) -> Ingest:
+    """The front door with the limits of the settings."""
+    return Ingest(
+        Store(platform, limits_of(settings), keep_versions=settings.keep_versions, searched=settings.searched)
+    )
+
+
+def deletes_of(settings: Settings, platform: Platform) -> Delete:
+    return Delete(platform, timedelta(days=settings.deleted_grace_days))
