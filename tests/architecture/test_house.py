@@ -63,6 +63,7 @@ def test_only_the_edges_swallow_every_exception() -> None:
     allowed = {
         "adapters/sandbox_worker.py",  # the step runner: whatever a task raises is told by its type
         "adapters/memory/sandbox.py",  # its reference
+        "algorithms/registry.py",  # a package that is broken is listed as such and breaks no other
         "archive/commit.py",  # every waiting caller is told
         "pipeline/run_task.py",  # the step runner of jobs: a bug in a step costs that chunk alone
     }
