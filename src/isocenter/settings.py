@@ -15,6 +15,7 @@ from pydantic_settings import (
 
 from isocenter.dicom.attributes import Named
 from isocenter.errors import IsocenterError, Misconfigured
+from isocenter.pipeline.locations import Allowed
 
 LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 
@@ -76,6 +77,13 @@ class Settings(BaseSettings):
     decode_memory_bytes: int = Field(4 << 30, gt=0, description="Most memory one decoding process may take.")
 
     pipelines: Path | None = Field(None, description="Folder of pipelines (YAML); `home`/pipelines without it.")
+    process_urls: tuple[str, ...] = Field(
+        (),
+        description="Places outside whose images may be processed by URL, and prefixes in them: s3://bucket, gs://bucket,"
+        " az://container (results are written there too) or https://host/prefix. None without it.",
+    )
+    process_seconds: float = Field(25, ge=0, le=600, description="So long POST /process waits for what it began.")
+    process_max_bytes: int = Field(2 << 30, gt=0, description="Largest image that is fetched from outside.")
     worker_slots: int = Field(
         2, ge=0, le=64, description="Tasks that a worker has under way at once; 0: serve starts none."
     )
@@ -128,6 +136,13 @@ class Settings(BaseSettings):
             except IsocenterError as error:
                 raise ValueError(error.detail) from None
         return names
+
+    @field_validator("process_urls")
+    @classmethod
+    def _places(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in entries:
+            Allowed.parse(entry)
+        return entries
 
     @model_validator(mode="after")
     def _safe(self) -> Settings:

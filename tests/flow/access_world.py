@@ -32,10 +32,10 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from isocenter.archive.store import Caller
 from isocenter.bootstrap.serving import application, open_services
-from isocenter.jobs import JobState
+from isocenter.jobs import JobState, Result
 from isocenter.pipeline.plan import plan_of
 from isocenter.settings import Settings
-from isocenter.testing.records import new_job
+from isocenter.testing.records import new_job, new_moment
 from isocenter.web.auth import new_key
 from isocenter.web.services import Services
 
@@ -45,6 +45,7 @@ PATIENT = "CANARYPATIENT77"
 CANARIES = (b"CANARYFAMILY", b"CANARYPATIENT77", b"CANARYPIXELS")
 
 
+FOUND = b'{"algorithm":"quality","version":"1","findings":[],"made":[]}'
 PIPELINE = "name: check\nsteps: [{name: validate, use: validate}]\n"
 
 
@@ -224,7 +225,7 @@ def world(home: Path, everything: Sequence[str], **settings: Any) -> Iterator[Wo
         "oidc_audience": AUDIENCE,
         **settings,
     }
-    configured = Settings(home=home, port=0, worker_slots=0, **given)
+    configured = Settings(home=home, port=0, worker_slots=0, process_seconds=0, **given)
     (home / "pipelines").mkdir(parents=True)
     (home / "pipelines" / "check.yaml").write_text(PIPELINE)
     services = open_services(configured)
@@ -247,8 +248,11 @@ def world(home: Path, everything: Sequence[str], **settings: Any) -> Iterator[Wo
         put = made.put(made.image, f"Bearer {made.key(*everything)}")
         assert put.status == 200, put.body
         found = services.platform.index.images(_all()).items[0]
-        job = new_job(id="job-of-the-world", plan=plan_of(PIPELINE, "check").to_json(), state=JobState.DONE)
+        job = new_job(
+            id="job-of-the-world", pipeline="process", plan=plan_of(PIPELINE, "check").to_json(), state=JobState.DONE
+        )
         services.platform.jobs.create(job, ())
+        services.platform.results.put([Result(found.id, job.id, "algorithm", "findings", FOUND, new_moment())])
         yield World(services, app, issuer, port, client, made.image, found.id, job.id)
     finally:
         client.close()

@@ -79,6 +79,14 @@ def inspector_for(head: bytes, limits: Limits) -> Inspector:
     raise NotAnImage("neither DICOM nor NIfTI nor JPEG, PNG or GIF")
 
 
+def kind_of(head: bytes) -> Kind:
+    """The kind of what begins so; NotAnImage where it is none. A gzip is taken for a NIfTI volume's."""
+    if head.startswith(_PICTURES):
+        return Kind.PNG if head[1:4] == b"PNG" else Kind.GIF if head[:3] == b"GIF" else Kind.JPEG
+    inspector = inspector_for(head, Limits())
+    return Kind.DICOM if isinstance(inspector, DicomInspector) else Kind.NIFTI
+
+
 def _may_be_data_set(head: bytes) -> bool:
     """Whether this may be DICOM without preamble: it begins with an element of group 0002, 0004 or 0008."""
     return len(head) >= 8 and (

@@ -7,22 +7,32 @@ from datetime import timedelta
 from secrets import token_bytes
 from threading import Lock
 
-from isocenter.bootstrap.backends import Backends, ingest_of, limits_of
+from isocenter.adapters.outgoing import Outgoing
+from isocenter.bootstrap.analysing import analysis_of
+from isocenter.bootstrap.backends import Backends, ingest_of, limits_of, object_store
 from isocenter.bootstrap.deidentifying import DEID_KEY, deidentifier_of
 from isocenter.deid.profile import load as deidentification_profile
 from isocenter.jobs import Job
 from isocenter.pipeline.jobs import Jobs, OnceOpened
+from isocenter.pipeline.locations import Allowed, InBucket
+from isocenter.pipeline.places import Places
 from isocenter.pipeline.plan import Plans, StepPlan
+from isocenter.pipeline.process import Process
 from isocenter.pipeline.run_task import TaskRunner
+from isocenter.pipeline.steps.algorithm import AlgorithmStep
 from isocenter.pipeline.steps.base import Step
 from isocenter.pipeline.steps.deidentify import DeidentifyStep
-from isocenter.pipeline.steps.parameters import Deidentification, Parameters, Validation
+from isocenter.pipeline.steps.parameters import Algorithm, Deidentification, Parameters, Validation
 from isocenter.pipeline.steps.validate import ValidateStep
 from isocenter.pipeline.validation.validator import Validator
 from isocenter.pipeline.work import Worker
+from isocenter.ports.blob_store import BlobStore
 from isocenter.ports.platform import Platform
 from isocenter.ports.workflow import Workflow
 from isocenter.settings import Settings
+
+PLACES_KEY = "places"
+_FETCH_SECONDS = 120.0
 
 
 def plans_of(settings: Settings) -> Plans:
@@ -58,16 +68,50 @@ def open_worker(settings: Settings, backends: Backends) -> Worker:
     executor = "local" if url.startswith("sqlite") else f"worker-{token_bytes(8).hex()}"
     slots = max(1, settings.worker_slots)
     lease = settings.worker_lease_seconds
-    runner = TaskRunner(platform, jobs, _Steps(settings, platform), executor, slots=slots, lease=lease)
+    places = places_of(settings, platform)
+    steps = _Steps(settings, platform, places)
+    runner = TaskRunner(platform, jobs, steps, executor, slots=slots, lease=lease, places=places)
     workers = DbosWorkers(url, executor=executor, slots=slots)
     return Worker(jobs, platform.jobs, workflow, workers, runner, timedelta(days=settings.jobs_kept_days))
+
+
+def places_of(settings: Settings, platform: Platform) -> Places:
+    """The outside as the settings allow it."""
+    stores: dict[str, BlobStore] = {}
+
+    def bucket(location: InBucket) -> BlobStore:
+        url = f"{location.scheme}://{location.bucket}"
+        if url not in stores:
+            stores[url] = object_store(settings, url)
+        return stores[url]
+
+    outgoing = Outgoing(most_bytes=settings.process_max_bytes, seconds=_FETCH_SECONDS)
+    allowed = tuple(map(Allowed.parse, settings.process_urls))
+    key = platform.secrets.create(PLACES_KEY, token_bytes(64))
+    return Places(allowed, bucket, outgoing.fetch, key, settings.process_max_bytes)
+
+
+def process_of(settings: Settings, platform: Platform, jobs: Jobs) -> Process:
+    """What processes images by URL."""
+    endpoint = settings.blobs_options.get("endpoint")
+    return Process(
+        jobs,
+        analysis_of(settings, platform),
+        places_of(settings, platform),
+        platform.index,
+        platform.results,
+        settings.default_store,
+        None if endpoint is None else endpoint.get_secret_value(),
+    )
 
 
 class _Steps:
     """Makes the steps of plans; what takes long to make is made once for each way it is told."""
 
-    def __init__(self, settings: Settings, platform: Platform) -> None:
+    def __init__(self, settings: Settings, platform: Platform, places: Places) -> None:
         self._settings = settings
+        self._places = places
+        self._analysis = analysis_of(settings, platform)
         self._platform = platform
         self._ingest = ingest_of(settings, platform)
         self._made: dict[str, Step] = {}
@@ -83,6 +127,9 @@ class _Steps:
     def _make(self, parameters: Parameters) -> Step:
         if isinstance(parameters, Validation):
             return ValidateStep(Validator(parameters.profile, limits=limits_of(self._settings)), self._platform.index)
+        if isinstance(parameters, Algorithm):
+            checked = self._analysis.check(parameters.algorithm, parameters.parameters)
+            return AlgorithmStep(self._analysis, checked, self._ingest, self._places, self._settings.default_store)
         assert isinstance(parameters, Deidentification)
         secret = self._platform.secrets.create(DEID_KEY + parameters.project, token_bytes(32))
         deidentifier, _ = deidentifier_of(self._settings, deidentification_profile(parameters.profile), secret)

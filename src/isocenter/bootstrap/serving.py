@@ -13,7 +13,7 @@ from isocenter.archive.retrieve import Retrieve
 from isocenter.archive.search import Searching
 from isocenter.archive.transcoded import Transcoded
 from isocenter.bootstrap.backends import deletes_of, ingest_of, limits_of, open_backends
-from isocenter.bootstrap.pipelines import jobs_of, plans_of
+from isocenter.bootstrap.pipelines import jobs_of, plans_of, process_of
 from isocenter.ports.platform import Platform
 from isocenter.settings import LOOPBACK, Settings
 from isocenter.web.auth import Anyone, Authenticator, FirstOf, KeyAuthenticator, Policy
@@ -76,6 +76,7 @@ def open_services(settings: Settings) -> Services:
         searching=Searching(platform, settings.searched),
         plans=plans_of(settings),
         jobs=jobs,
+        process=process_of(settings, platform, jobs),
         authenticator=_authenticator(settings, platform),
         policy=Policy(settings.stores, frozenset(settings.identified_stores), trail),
         limits=WebLimits(
@@ -83,6 +84,7 @@ def open_services(settings: Settings) -> Services:
             parts=settings.max_parts,
             part_header_bytes=settings.max_part_header_bytes,
             concurrent_uploads=settings.max_concurrent_uploads,
+            process_seconds=settings.process_seconds,
             data_set=limits_of(settings),
         ),
         close=close,

@@ -158,6 +158,12 @@ class Jobs:
             found.append(_brief(record))
         return self._begin(plan, found, caller, id, priority)
 
+    def start_outside(self, plan: Plan, sealed: Sequence[str], caller: Caller, *, id: str | None = None) -> Job:
+        """Run a pipeline over images that lie outside, by their sealed locations."""
+        if id is not None and (known := self._jobs.get(id)) is not None:
+            return known
+        return self._begin(plan, [(location, "", 0) for location in sealed], caller, id, 50)
+
     def _begin(
         self,
         plan: Plan,

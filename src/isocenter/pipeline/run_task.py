@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -15,6 +16,7 @@ from isocenter.archive.store import Caller
 from isocenter.errors import Conflict, Corrupted, IsocenterError, NotFound, Unavailable
 from isocenter.jobs import Job, JobState, Result, StepOutcome, Task
 from isocenter.pipeline.jobs import Jobs
+from isocenter.pipeline.places import PREFIX, Places
 from isocenter.pipeline.plan import Plan, StepPlan
 from isocenter.pipeline.steps.base import Answer, Context, Done, Item, Refused, Step, Stopped
 from isocenter.ports.platform import Platform
@@ -42,7 +44,15 @@ class TaskRunner:
     """
 
     def __init__(
-        self, platform: Platform, jobs: Jobs, steps: StepsOf, owner: str, *, slots: int = 1, lease: float = 15.0
+        self,
+        platform: Platform,
+        jobs: Jobs,
+        steps: StepsOf,
+        owner: str,
+        *,
+        slots: int = 1,
+        lease: float = 15.0,
+        places: Places | None = None,
     ) -> None:
         self._platform = platform
         self._ledger = platform.steps
@@ -50,6 +60,7 @@ class TaskRunner:
         self._steps = steps
         self._owner = owner
         self.lease = lease
+        self._places = places
         self._slots = threading.BoundedSemaphore(slots)
         self._retrieve = Retrieve(platform)
         self._claims: dict[str, _Claim] = {}
@@ -152,10 +163,13 @@ class TaskRunner:
             return False
 
     def item(self, image: str) -> Item | IsocenterError:
+        if image.startswith(PREFIX) and self._places is not None:
+            location = self._places.opened(image)
+            return Item(image, partial(self._places.read, location), outside=location)
         record = self._platform.index.get(image)
         if record is None or record.state is not State.CURRENT:
             return NotFound("the image was deleted meanwhile", code="image-deleted")
-        return Item(record, self._retrieve)
+        return Item.of_record(record, self._retrieve)
 
     def step(self, plan: StepPlan, job: Job) -> Step:
         return self._steps(plan, job)

@@ -153,7 +153,7 @@ def run(
     """Start a job. It is kept before this is answered: it will be done whatever happens to this server."""
     services: Services = request.app.state.services
     plan = _plan(request, access, name)
-    id = None if idempotency_key is None else _id_of(access.principal.actor, plan.name, idempotency_key)
+    id = None if idempotency_key is None else job_id(access.principal.actor, plan.name, idempotency_key)
     if isinstance(over, OverImages):
         job = services.jobs.start_with(plan, over.images, access.caller, id=id, priority=over.priority)
     else:
@@ -321,7 +321,7 @@ def _pipeline(plan: Plan) -> dict[str, Any]:
     return {name: told[name] for name in ("name", "description", "store", "steps")}
 
 
-def _id_of(actor: str, pipeline: str, key: str) -> str:
+def job_id(actor: str, pipeline: str, key: str) -> str:
     """The job that this caller means by this key."""
     digest = hashlib.sha256("\0".join((actor, pipeline, key)).encode("utf-8", "surrogatepass")).digest()
     return base64.b32encode(digest)[:26].decode("ascii").lower()

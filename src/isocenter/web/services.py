@@ -15,6 +15,7 @@ from isocenter.dicom.elements import Limits
 from isocenter.pipeline.ingest import Ingest
 from isocenter.pipeline.jobs import Jobs
 from isocenter.pipeline.plan import Plans
+from isocenter.pipeline.process import Process
 from isocenter.ports.platform import Platform
 from isocenter.web.auth import Authenticator, Policy
 
@@ -27,6 +28,7 @@ class WebLimits:
     parts: int
     part_header_bytes: int
     concurrent_uploads: int
+    process_seconds: float
     data_set: Limits  # what metadata that is sent in may hold
 
 
@@ -42,6 +44,7 @@ class Services:
     searching: Searching
     plans: Plans
     jobs: Jobs
+    process: Process
     authenticator: Authenticator
     policy: Policy
     limits: WebLimits

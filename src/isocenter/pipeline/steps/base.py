@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Protocol
 
+from isocenter.archive.recognise import HEAD, kind_of
 from isocenter.archive.retrieve import Retrieve
 from isocenter.archive.store import Caller
 from isocenter.deid.source import InMemory, Readable
-from isocenter.errors import Corrupted, IsocenterError, NotFound, Rejected, Unavailable
+from isocenter.errors import Corrupted, Forbidden, IsocenterError, NotFound, Rejected, Unavailable, Unsupported
 from isocenter.jobs import Job
-from isocenter.records import ImageRecord
+from isocenter.pipeline.locations import InBucket, OnHost
+from isocenter.records import ImageRecord, Kind
 
 _HELD = 64 << 20  # an image up to this size is read once and held while its chunk is worked on
 
@@ -36,21 +38,41 @@ class Stored:
 
 @dataclass
 class Item:
-    """One image under way."""
+    """One image under way: kept here, or lying outside, where `outside` says."""
 
-    record: ImageRecord
-    retrieve: Retrieve
+    id: str
+    opened: Callable[[], Readable]
+    kept: ImageRecord | None = None
+    outside: InBucket | OnHost | None = None
 
-    @property
-    def id(self) -> str:
-        return self.record.id
+    @classmethod
+    def of_record(cls, record: ImageRecord, retrieve: Retrieve) -> Item:
+        return cls(record.id, partial(_kept_bytes, record, retrieve), kept=record)
 
     @cached_property
     def source(self) -> Readable:
-        """Its bytes, checked against the checksum taken when they came in where they are held."""
-        if self.record.blob.size > _HELD:
-            return Stored(self.retrieve, self.record)
-        return InMemory(b"".join(self.retrieve.original(self.record).chunks))
+        """Its bytes, read once; of what is kept here checked against the checksum where they are held."""
+        return self.opened()
+
+    @property
+    def record(self) -> ImageRecord:
+        """What is known of an image that is kept here; Unsupported for any other."""
+        if self.kept is None:
+            raise Unsupported("this step takes images that are kept here", code="not-kept-here")
+        return self.kept
+
+    @cached_property
+    def kind(self) -> Kind:
+        """What it is, told by its content; Rejected where it is no image."""
+        if self.kept is not None:
+            return self.kept.kind
+        return kind_of(self.source.read(0, HEAD))
+
+
+def _kept_bytes(record: ImageRecord, retrieve: Retrieve) -> Readable:
+    if record.blob.size > _HELD:
+        return Stored(retrieve, record)
+    return InMemory(b"".join(retrieve.original(record).chunks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,5 +131,5 @@ def _answers(items: Sequence[Item], context: Context, work: Callable[[Item], Don
             raise Stopped
         try:
             yield item.id, work(item)
-        except (Rejected, Unavailable, Corrupted, NotFound) as error:
+        except (Rejected, Unavailable, Corrupted, NotFound, Forbidden) as error:
             yield item.id, Refused(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -36,4 +36,13 @@ class Deidentification(Parameters):
         return frozenset((self.into,))
 
 
-PARAMETERS: dict[str, type[Parameters]] = {"validate": Validation, "deidentify": Deidentification}
+class Algorithm(Parameters):
+    """Runs an algorithm on each image; what it finds is kept with the image, what it makes put beside it."""
+
+    algorithm: str = Field(max_length=64, description="Its name; isocenter algorithm list shows those there are.")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="As the algorithm has them.")
+
+
+PARAMETERS: dict[str, type[Parameters]] = {
+    "validate": Validation, "deidentify": Deidentification, "algorithm": Algorithm,
+}  # fmt: skip

@@ -33,6 +33,7 @@ class ValidateStep:
         entries: dict[str, Entry] = {}
 
         def examine(item: Item) -> Done:
+            _ = item.record  # the report is kept with the image
             examined = self._validator.object(item.source.read, item.source.size)
             reports[item.id].append(examined.report)
             if examined.entry is not None:
