@@ -107,6 +107,7 @@ class Frame:
     number: int = 1
     spacing: tuple[float, float] | None = None
     modality: str = ""
+    image_type: tuple[str, ...] = ()
     slope: float = 1.0
     intercept: float = 0.0
     background: npt.NDArray[np.bool_] | None = None

@@ -187,6 +187,8 @@ def _for_class(found: Dataset, old: Dataset, sop_class: str, frames: int) -> Non
         found.UltrasoundColorDataPresent = 1
     if "PatientOrientation" not in found:
         found.PatientOrientation = None  # type 2C (PS3.3 C.7.6.1.1.1), asked for where no class says the plane
+    if captured and not any(keyword in found for keyword in ("Laterality", "ImageLaterality", "BodyPartExamined")):
+        found.Laterality = None  # type 2C too, where it may be a paired part (PS3.3 C.7.3.1)
     if sop_class not in _MULTI_FRAME:
         return
     found.NumberOfFrames = frames

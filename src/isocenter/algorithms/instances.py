@@ -106,6 +106,7 @@ class InstanceSource:
             number=number,
             spacing=self._spacing(number),
             modality=(self.model.text(0x00080060) or "").strip(),
+            image_type=tuple(str(each).strip() for each in self.model.values(0x00080008)),
             slope=transform.slope if linear and transform is not None else 1.0,
             intercept=transform.intercept if linear and transform is not None else 0.0,
             background=padding_of(decoded.pixels, transform),

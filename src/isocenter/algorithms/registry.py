@@ -17,7 +17,13 @@ NAME: Final = re.compile(r"[a-z0-9](-?[a-z0-9]){0,62}\Z")
 _SUFFIX: Final = re.compile(r"_[a-z0-9_-]{1,63}\Z")
 _BUILT_IN: Final = "isocenter.algorithms.builtin."
 BUILT_IN: Final[Mapping[str, str]] = {
+    "labels": _BUILT_IN + "labels:labels",
+    "quality": _BUILT_IN + "quality:quality",
+    "text-regions": _BUILT_IN + "text_regions:text_regions",
     "three-circles": _BUILT_IN + "three_circles:three_circles",
+    "to-jpeg": _BUILT_IN + "pictures:to_jpeg",
+    "to-png": _BUILT_IN + "pictures:to_png",
+    "window-suggest": _BUILT_IN + "window_suggest:window_suggest",
 }
 
 

@@ -16,7 +16,7 @@ from isocenter.algorithms.registry import Entry, Registry
 from isocenter.algorithms.run import Request, pictures, run, well_formed
 from isocenter.deid.source import InMemory, Readable, steps
 from isocenter.dicom.elements import Limits
-from isocenter.errors import BadRequest, IsocenterError, LimitExceeded, Misconfigured, Unsupported
+from isocenter.errors import BadRequest, IsocenterError, LimitExceeded, Unsupported
 from isocenter.ports.sandbox import Sandbox
 from isocenter.records import Kind
 
@@ -83,7 +83,8 @@ class Analysis:
         limit = self._seconds if seconds is None else seconds
         with ExitStack() as held:
             request = self._request(checked, (_handed(source, held),), kind)
-            if checked.asks is not None:
+            # An algorithm that asks for a detector which is not set up does without, or says that it cannot.
+            if checked.asks in self._detectors:
                 return self._looked(checked, request, limit)
             return self._done(request, limit)
 
@@ -120,10 +121,7 @@ class Analysis:
         algorithm = self.registry.get(checked.algorithm)
         parameters = algorithm.parameters.model_validate(checked.parameters)
         assert checked.asks is not None
-        make = self._detectors.get(checked.asks)
-        if make is None:
-            raise Misconfigured(f"no detector of {checked.asks} is set up", code="detector-missing")
-        look = make()
+        look = self._detectors[checked.asks]()
         whole = Output()
         for number, shown in self._shown(request, seconds):
             whole = whole + _told(algorithm, Seen(tuple(look(shown)), number), parameters)

@@ -43,3 +43,35 @@ class TextDetector(Protocol):
         the engine failed.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class LabelBox:
+    """Something seen in a picture, `confidence` from 0 to 1, and the upright rectangle around it in pixels.
+
+    x, y, width and height are None where the whole picture is meant.
+    """
+
+    label: str
+    confidence: float
+    x: float | None = None
+    y: float | None = None
+    width: float | None = None
+    height: float | None = None
+
+
+class LabelDetector(Protocol):
+    """Says what is to be seen in pictures; safe to call from many threads at once."""
+
+    @property
+    def name(self) -> str:
+        """The engine and its version or model, for the record of what looked."""
+        ...
+
+    def find(self, picture: npt.NDArray[np.uint8]) -> Sequence[LabelBox]:
+        """What is seen in a picture of (rows, columns) grey or (rows, columns, 3) red, green, blue, from 1 x 1 on.
+
+        The surest come first. Boxes lie within the picture and have an area. BackendUnavailable where the engine
+        failed or did not answer.
+        """
+        ...
