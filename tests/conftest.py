@@ -14,6 +14,7 @@ from isocenter.adapters.memory.api_keys import MemoryApiKeys
 from isocenter.adapters.memory.audit import MemoryAuditLog
 from isocenter.adapters.memory.blobs import MemoryBlobStore
 from isocenter.adapters.memory.database import MemoryDatabase
+from isocenter.adapters.memory.deliveries import MemoryDeliveries
 from isocenter.adapters.memory.events import MemoryEventFeed
 from isocenter.adapters.memory.index import MemoryIndex
 from isocenter.adapters.memory.job_ledger import MemoryJobLedger
@@ -44,6 +45,7 @@ def in_memory(**parts: Any) -> Platform:
         results=MemoryResults(),
         secrets=MemorySecrets(),
         api_keys=MemoryApiKeys(database, AUDIT_KEY),
+        deliveries=MemoryDeliveries(database, AUDIT_KEY),
         sandbox=InProcessSandbox(),
     )
     return replace(platform, **parts)

@@ -325,6 +325,22 @@ class AuditHead:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """Images of one store that links give out to whoever holds one, until a moment. Carries no attribute value."""
+
+    id: str
+    store: str
+    images: int
+    created: datetime
+    expires: datetime
+    actor: str = "local"
+    zipped: bool = False  # one link to all in a ZIP archive, instead of one to each
+    original: bool = False  # preambles as they came; zeros without it
+    presigned: bool = False  # where the object store can sign, its own links are given, which nobody can revoke
+    revoked: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ApiKey:
     """One API key as it is kept: only the hash of its secret half."""
 

@@ -61,6 +61,11 @@ class Settings(BaseSettings):
         description="Attributes searched by besides those of PS3.18: study:, series: or instance: and a Keyword or tag,"
         " dotted through sequences. `isocenter reindex` finds them in what is kept already.",
     )
+    delivery_links: Literal["own", "presigned"] = Field(
+        "own",
+        description="own: links of this server, which can be revoked. presigned: links of the object store where it can"
+        " sign, which nobody can revoke.",
+    )
     deleted_grace_days: float = Field(7, ge=0, description="How long a deleted image can be restored.")
 
     max_upload_bytes: int = Field(8 << 30, gt=0, description="Largest request body.")

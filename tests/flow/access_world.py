@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from isocenter.archive.deliver import Terms
 from isocenter.archive.store import Caller
 from isocenter.bootstrap.serving import application, open_services
 from isocenter.jobs import JobState, Result
@@ -200,6 +201,7 @@ class World:
     image: Instance
     image_id: str  # internal id of `image` in raw
     job_id: str  # a job on raw that is over
+    delivery_id: str  # a delivery of `image`
 
     def key(self, *scopes: str, **times: Any) -> str:
         key, text = new_key("test", scopes, **times)
@@ -244,7 +246,7 @@ def world(home: Path, everything: Sequence[str], **settings: Any) -> Iterator[Wo
         deadline = time.monotonic() + 20
         while not server.started and time.monotonic() < deadline:
             time.sleep(0.02)
-        made = World(services, app, issuer, port, client, new_instance(), "", "")
+        made = World(services, app, issuer, port, client, new_instance(), "", "", "")
         put = made.put(made.image, f"Bearer {made.key(*everything)}")
         assert put.status == 200, put.body
         found = services.platform.index.images(_all()).items[0]
@@ -253,7 +255,8 @@ def world(home: Path, everything: Sequence[str], **settings: Any) -> Iterator[Wo
         )
         services.platform.jobs.create(job, ())
         services.platform.results.put([Result(found.id, job.id, "algorithm", "findings", FOUND, new_moment())])
-        yield World(services, app, issuer, port, client, made.image, found.id, job.id)
+        delivery, _ = services.deliver.create("raw", [found.id], Terms(), Caller("test"))
+        yield World(services, app, issuer, port, client, made.image, found.id, job.id, delivery.id)
     finally:
         client.close()
         server.should_exit = True

@@ -15,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi.routing import RouteContext, iter_route_contexts
 
+from isocenter.archive.deliver import Terms
 from isocenter.archive.store import Caller
 from isocenter.records import now
 from isocenter.web import errors, observe
@@ -29,9 +30,10 @@ sys.modules["access_world"] = access_world  # dataclasses look their module up t
 _spec.loader.exec_module(access_world)
 
 OPEN = {"/health", "/ready", "/openapi.json", "/docs", "/"}
+BY_LINK = {"/delivered/{token}"}  # open to whoever has been given a link; test_deliveries sees to those who were not
 EVERYTHING = tuple(str(scope) for scope in Scope)
 READ_ONLY = ("images:read", "identified:read")
-LISTS = ("/jobs", "/pipelines", "/algorithms")  # what the caller may not see is not in them
+LISTS = ("/jobs", "/pipelines", "/algorithms", "/deliveries")  # what the caller may not see is not in them
 ELSEWHERE = tuple(f"{scope}@deidentified" for scope in Scope)
 
 
@@ -72,6 +74,8 @@ def address(world: Any, template: str, *, store: str = "raw", real: bool = True)
         "name": "check" if real else "none",
         "id": world.job_id if real else "none",
     }
+    if template.startswith("/deliveries"):
+        values["id"] = world.delivery_id if real else "a" * 26
     path = template.format(**values)
     if template.endswith("/wado"):
         path += "?requestType=WADO&studyUID={study}&seriesUID={series}&objectUID={instance}".format(**values)
@@ -98,6 +102,8 @@ def asks(world: Any, method: str, path: str, authorization: str | None, body: by
         body = json.dumps({"url": f"isocenter:{image}", "algorithm": "three-circles"}).encode()
     if path.startswith("/pipelines"):
         headers["Content-Type"], body = "application/json", b'{"all": true}' if method == "POST" else None
+    if path == "/deliveries" and method == "POST":
+        headers["Content-Type"], body = "application/json", json.dumps({"images": [world.image_id]}).encode()
     return world.client(method, path, headers, body)
 
 
@@ -117,7 +123,7 @@ def test_every_route_has_exactly_one_guard(world: Any) -> None:
     for method, path, each in routes(world.app):
         found = [d.call for d in each.dependant.dependencies if hasattr(d.call, "scope")]
         assert len(found) == 1, f"{method} {path} declares no scope, or several"
-        assert (found[0].scope is None) == (path in OPEN), f"{method} {path} is open"
+        assert (found[0].scope is None) == (path in OPEN | BY_LINK), f"{method} {path} is open"
 
 
 def test_dicomweb_is_guarded_alike_under_each_root(world: Any) -> None:
@@ -205,7 +211,7 @@ def test_a_caller_of_another_store_learns_nothing_of_this_one(world: Any) -> Non
         if template == "/algorithms":  # it is about no store
             assert there.status == 200
             continue
-        if template in LISTS:
+        if template in LISTS and method != "POST":
             assert method == "HEAD" or [] in there.json().values()
             continue
         if method in ("GET", "HEAD") and template == "/images":
@@ -288,7 +294,9 @@ def test_whoever_may_deletes(world: Any) -> None:
             "POST", "/dicom-image", {"Authorization": token, "Content-Type": "application/dicom"}, image.data
         )
         fields = {"store": "raw", "study": image.study, "series": image.series, "instance": image.instance}
-        path = template.format(**fields, file_id=location.json()["file_id"])
+        file_id = location.json()["file_id"]
+        delivery, _ = world.services.deliver.create("raw", [file_id], Terms(), Caller("test"))
+        path = template.format(**fields, file_id=file_id, id=delivery.id)
         if template.startswith("/images"):
             path += "?" + access_world.query_of(image)
         assert asks(world, method, path, token).status == 204, template

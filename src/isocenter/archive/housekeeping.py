@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -12,10 +12,12 @@ from isocenter.archive.delete import Delete
 from isocenter.archive.store import Caller
 from isocenter.errors import IsocenterError
 from isocenter.ports.platform import Platform
+from isocenter.records import now
 
 log = structlog.get_logger()
 
 _PERIOD_SECONDS = 600.0
+_DELIVERIES_SHOWN = timedelta(days=1)
 
 
 class Housekeeping:
@@ -40,6 +42,7 @@ class Housekeeping:
             self._guarded(self._sweep)
         while not self._closing.is_set():
             self._guarded(self._purge)
+            self._guarded(self._sweep_deliveries)
             self._closing.wait(_PERIOD_SECONDS)
 
     def _guarded(self, task: object) -> None:
@@ -54,6 +57,12 @@ class Housekeeping:
         Check(self._platform).sweep(report, self._sweep_before)
         if report.swept:
             log.info("swept what interrupted uploads left", blobs=report.swept, bytes=report.unreferenced_bytes)
+
+    def _sweep_deliveries(self) -> None:
+        """What expired a day ago: until then lists still show it."""
+        swept = self._platform.deliveries.sweep(now() - _DELIVERIES_SHOWN)
+        if swept:
+            log.info("forgot deliveries that are over", deliveries=swept)
 
     def _purge(self) -> None:
         purged = self._delete.purge_expired(Caller("housekeeping"))

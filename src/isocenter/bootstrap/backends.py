@@ -17,6 +17,7 @@ from isocenter.adapters.processes import ProcessSandbox
 from isocenter.adapters.sql.api_keys import SqlApiKeys
 from isocenter.adapters.sql.audit import SqlAuditLog
 from isocenter.adapters.sql.database import Database
+from isocenter.adapters.sql.deliveries import SqlDeliveries
 from isocenter.adapters.sql.events import SqlEventFeed
 from isocenter.adapters.sql.index import SqlIndex
 from isocenter.adapters.sql.job_ledger import SqlJobLedger
@@ -77,6 +78,7 @@ def open_backends(settings: Settings) -> Backends:
         results=SqlResults(database),
         secrets=secrets,
         api_keys=SqlApiKeys(database, audit_key),
+        deliveries=SqlDeliveries(database, audit_key),
         sandbox=sandbox,
     )
 

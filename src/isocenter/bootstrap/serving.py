@@ -13,6 +13,7 @@ from isocenter.archive.retrieve import Retrieve
 from isocenter.archive.search import Searching
 from isocenter.archive.transcoded import Transcoded
 from isocenter.bootstrap.backends import deletes_of, ingest_of, limits_of, open_backends
+from isocenter.bootstrap.delivering import deliver_of
 from isocenter.bootstrap.pipelines import jobs_of, plans_of, process_of
 from isocenter.ports.platform import Platform
 from isocenter.settings import LOOPBACK, Settings
@@ -46,6 +47,7 @@ def open_services(settings: Settings) -> Services:
     platform = backends.platform
     retrieve = Retrieve(platform)
     delete = deletes_of(settings, platform)
+    file_sets = FileSets(retrieve)
     trail = ReadTrail(platform.audit)
     # Only where database and blobs both lie in the home folder does its lock say who else works on them.
     ours = settings.database_url is None and settings.blobs_url is None
@@ -71,8 +73,9 @@ def open_services(settings: Settings) -> Services:
         retrieve=retrieve,
         rendered=Rendered(platform, retrieve, settings.decode_seconds),
         transcoded=Transcoded(platform, retrieve, settings.decode_seconds),
-        file_sets=FileSets(retrieve),
+        file_sets=file_sets,
         delete=delete,
+        deliver=deliver_of(settings, platform, retrieve, file_sets),
         searching=Searching(platform, settings.searched),
         plans=plans_of(settings),
         jobs=jobs,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from isocenter.records import BlobStat
 
@@ -39,3 +39,11 @@ class BlobStore(Protocol):
 
     def list(self, prefix: str = "") -> Iterator[BlobStat]:
         """Every blob whose key begins with `prefix`, in any order."""
+
+
+@runtime_checkable
+class SignsUrls(Protocol):
+    """A blob store, besides, that can let somebody without credentials read one blob for a while."""
+
+    def signed_url(self, key: str, seconds: int) -> str:
+        """A URL that a GET of the blob works at for so long, and that nothing takes back before."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from isocenter.ports.api_keys import ApiKeys
 from isocenter.ports.audit_log import AuditLog
 from isocenter.ports.blob_store import BlobStore
+from isocenter.ports.deliveries import Deliveries
 from isocenter.ports.event_feed import EventFeed
 from isocenter.ports.index import Index
 from isocenter.ports.job_ledger import JobLedger
@@ -31,4 +32,5 @@ class Platform:
     results: Results
     secrets: Secrets
     api_keys: ApiKeys
+    deliveries: Deliveries
     sandbox: Sandbox

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from isocenter.jobs import Job
-from isocenter.records import ApiKey, AuditEntry, BlobRef, Details, ImageRecord, Kind, NewImage
+from isocenter.records import ApiKey, AuditEntry, BlobRef, Delivery, Details, ImageRecord, Kind, NewImage
 
 START = datetime(2025, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -101,6 +101,11 @@ def new_entry(action: str = "store", **changes: Any) -> AuditEntry:
 
 def new_job(**changes: Any) -> Job:
     return replace(Job(uuid4().hex, "analyse", "{}", "raw", 2, 1, new_moment()), **changes)
+
+
+def new_delivery(**changes: Any) -> Delivery:
+    made = new_moment()
+    return replace(Delivery(uuid4().hex, "raw", 2, made, made + timedelta(minutes=15), "tester"), **changes)
 
 
 def new_key(**changes: Any) -> ApiKey:

@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from isocenter import __version__
-from isocenter.web import admin, docs, errors, files, gateway, jobs, process
+from isocenter.web import admin, deliveries, docs, errors, files, gateway, jobs, process
 from isocenter.web.dicomweb import (
     bulkdata,
     capabilities,
@@ -73,7 +73,16 @@ def create_app(services: Services, *, hosts: tuple[str, ...] = (), cors_origins:
     dicomweb = tuple(page.router for page in pages)
     for part in dicomweb:
         app.include_router(part, prefix="/dicomweb")
-    for router in (files.router, gateway.router, jobs.router, process.router, admin.router, docs.router, uri.router):
+    for router in (
+        files.router,
+        gateway.router,
+        jobs.router,
+        process.router,
+        deliveries.router,
+        admin.router,
+        docs.router,
+        uri.router,
+    ):
         app.include_router(router)
     for part in dicomweb:
         app.include_router(part, prefix="/stores/{store}/dicomweb", dependencies=[Depends(named_store)])

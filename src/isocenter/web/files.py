@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from isocenter.archive.file_names import EXTENSIONS
 from isocenter.archive.rendered import Look
 from isocenter.archive.store import Placement
 from isocenter.dicom import tag_path
@@ -21,7 +22,6 @@ from isocenter.web.negotiation import prefers
 from isocenter.web.pictures import ViewportText, WindowText, picture_etag
 from isocenter.web.receiving import FILE_BODY, kept, receive_one
 from isocenter.web.sending import (
-    EXTENSIONS,
     content_response,
     download_headers,
     json_response,

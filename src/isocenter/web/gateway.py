@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
+from isocenter.archive.file_names import EXTENSIONS
 from isocenter.archive.store import Placement
 from isocenter.dicom.matching import MOST_STARS, Pattern
 from isocenter.errors import LimitExceeded, NotAcceptable
@@ -17,7 +18,7 @@ from isocenter.web.access import Deleter, Reader, Writer
 from isocenter.web.errors import problems
 from isocenter.web.negotiation import prefers
 from isocenter.web.receiving import IMAGE_BODY, described, kept, receive_one
-from isocenter.web.sending import EXTENSIONS, content_response, download_headers, json_response
+from isocenter.web.sending import content_response, download_headers, json_response
 from isocenter.web.services import Services
 
 router = APIRouter(tags=["gateway"])

@@ -133,16 +133,6 @@ def download_headers(record: ImageRecord, extension: str) -> dict[str, str]:
     return headers
 
 
-EXTENSIONS = {
-    "application/dicom": ".dcm",
-    "application/x-nifti": ".nii",
-    "application/gzip": ".nii.gz",
-    "image/jpeg": ".jpg",
-    "image/png": ".png",
-    "image/gif": ".gif",
-}
-
-
 def json_response(
     body: object,
     status: int = 200,

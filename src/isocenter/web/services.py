@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from isocenter.archive.delete import Delete
+from isocenter.archive.deliver import Deliver
 from isocenter.archive.file_set import FileSets
 from isocenter.archive.rendered import Rendered
 from isocenter.archive.retrieve import Retrieve
@@ -41,6 +42,7 @@ class Services:
     transcoded: Transcoded
     file_sets: FileSets
     delete: Delete
+    deliver: Deliver
     searching: Searching
     plans: Plans
     jobs: Jobs

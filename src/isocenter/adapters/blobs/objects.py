@@ -16,7 +16,7 @@ from obstore.exceptions import (
     UnauthenticatedError,
     UnknownConfigurationKeyError,
 )
-from obstore.store import from_url
+from obstore.store import AzureStore, GCSStore, S3Store, from_url
 
 from isocenter.errors import BackendUnavailable, Conflict, Misconfigured, NotFound
 from isocenter.records import BlobStat
@@ -141,6 +141,13 @@ class ObjectBlobStore:
             view = memoryview(chunk)  # the store in memory hands over all in one piece
             for start in range(0, len(view), CHUNK):
                 yield bytes(view[start : start + CHUNK])
+
+    def signed_url(self, key: str, seconds: int) -> str:
+        """A GET of the blob by the store's own signature; Misconfigured where the store cannot sign (memory)."""
+        if not isinstance(self.client, S3Store | GCSStore | AzureStore):
+            raise Misconfigured("this object store signs no URLs (setting delivery_links)")
+        with _translated():
+            return obstore.sign(self.client, "GET", key, timedelta(seconds=seconds))
 
     def stat(self, key: str) -> BlobStat:
         with _translated():

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from isocenter.errors import LimitExceeded, UnknownCursor
-from isocenter.records import ApiKey, AuditEntry, AuditHead, Details, Event, ImageRecord, State
+from isocenter.records import ApiKey, AuditEntry, AuditHead, Delivery, Details, Event, ImageRecord, State
 
 LONGEST = 512
 
@@ -53,6 +53,7 @@ class MemoryDatabase:
     head: AuditHead | None = None
     search_names: frozenset[str] = frozenset()
     api_keys: dict[str, ApiKey] = field(default_factory=dict)
+    deliveries: dict[str, tuple[Delivery, tuple[str, ...]]] = field(default_factory=dict)  # with their images
 
     def speak(self) -> None:
         """Give every study and series the attributes of its earliest image that is current."""

@@ -333,6 +333,30 @@ results = Table(
 )
 Index("ix_results_image", results.c.image, results.c.position)
 
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("position", Number, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("store", Text, nullable=False),
+    Column("images", BigInteger, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment, nullable=False),
+    Column("actor", Text, nullable=False),
+    *(Column(name, Boolean, nullable=False) for name in ("zipped", "original", "presigned")),
+    Column("revoked", Moment),
+)
+Index("ix_deliveries_expires", deliveries.c.expires)
+
+delivered = Table(
+    "delivered",
+    metadata,
+    Column("delivery", Text, ForeignKey(deliveries.c.id), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("image", Text, nullable=False),
+    UniqueConstraint("delivery", "image", name="uq_delivered_image"),
+)
+
 secrets = Table(
     "secrets",
     metadata,
