@@ -30,6 +30,7 @@ sys.modules["access_world"] = access_world  # dataclasses look their module up t
 _spec.loader.exec_module(access_world)
 
 OPEN = {"/health", "/ready", "/openapi.json", "/docs", "/"}
+SIGNED = {"/uploaded/{token}"}  # the address itself is the permission: test_uploads
 BY_LINK = {"/delivered/{token}"}  # open to whoever has been given a link; test_deliveries sees to those who were not
 EVERYTHING = tuple(str(scope) for scope in Scope)
 READ_ONLY = ("images:read", "identified:read")
@@ -96,6 +97,9 @@ def asks(world: Any, method: str, path: str, authorization: str | None, body: by
         body = world.image.data
     if path.startswith("/images"):
         headers["Content-Type"] = "application/octet-stream"
+    if path == "/uploads":
+        headers["Content-Type"] = "application/json"
+        body = json.dumps({"files": [{"name": "a", "size": 1, "sha256": "0" * 64}], "store": "raw"}).encode()
     if path == "/process":
         image = world.image_id if authorization is not None else "a" * 26
         headers["Content-Type"] = "application/json"
@@ -123,7 +127,7 @@ def test_every_route_has_exactly_one_guard(world: Any) -> None:
     for method, path, each in routes(world.app):
         found = [d.call for d in each.dependant.dependencies if hasattr(d.call, "scope")]
         assert len(found) == 1, f"{method} {path} declares no scope, or several"
-        assert (found[0].scope is None) == (path in OPEN | BY_LINK), f"{method} {path} is open"
+        assert (found[0].scope is None) == (path in OPEN | SIGNED | BY_LINK), f"{method} {path} is open"
 
 
 def test_dicomweb_is_guarded_alike_under_each_root(world: Any) -> None:
@@ -279,13 +283,20 @@ def test_whoever_may_gets_through(world: Any, kind: str) -> None:
             continue
         answer = asks(world, method, address(world, template), f"bearer {token}")
         # What has ended is not cancelled, paused, resumed, or tried again where all went well.
-        usual = (409,) if method == "POST" and template.startswith("/jobs") else (200, 201, 202)
+        # A session is its beginner's alone.
+        usual = (
+            (404,)
+            if template.startswith("/uploads/")
+            else (409,)
+            if method == "POST" and template.startswith("/jobs")
+            else (200, 201, 202)
+        )
         assert answer.status in usual, f"{method} {template}: {answer.status} {answer.body[:200]!r}"
 
 
 def test_whoever_may_deletes(world: Any) -> None:
     for method, template, _ in guarded(world.app):
-        if method != "DELETE":
+        if method != "DELETE" or template.startswith("/uploads/"):
             continue
         image = access_world.new_instance()
         token = f"Bearer {world.key(*EVERYTHING)}"

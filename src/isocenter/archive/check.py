@@ -14,6 +14,7 @@ from isocenter.records import ImageQuery, ImageRecord, State
 
 _BATCH = 1000
 _SHOWN = 1000  # findings kept for the report; all are counted
+UPLOADS = "uploads/"  # keys of upload sessions begin so
 ALL_STATES = (State.CURRENT, State.DELETED, State.SUPERSEDED)
 Progress = Callable[[int], None]
 
@@ -97,7 +98,9 @@ class Check:
     def sweep(self, report: Report, before: datetime | None) -> None:
         """Count the blobs that no row refers to; remove those changed before `before`."""
         # Blobs are listed first: one committed after the listing is not in it, one before it has its row.
-        keys = {stat.key: stat for prefix in ("", "incoming/") for stat in self._blobs.list(prefix)}
+        found = (stat for prefix in ("", "incoming/") for stat in self._blobs.list(prefix))
+        # Open upload sessions have no rows, and their own end.
+        keys = {stat.key: stat for stat in found if not stat.key.startswith(UPLOADS)}
         report.blobs = len(keys)
         for key in self._index.blob_keys():
             keys.pop(key, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -21,12 +22,23 @@ _DELIVERIES_SHOWN = timedelta(days=1)
 
 
 class Housekeeping:
-    """A thread beside the server. `sweep_before`: nobody works on blobs last changed before that moment."""
+    """A thread beside the server. `sweep_before`: nobody works on blobs last changed before that moment.
 
-    def __init__(self, platform: Platform, delete: Delete, *, sweep_before: datetime | None) -> None:
+    `also` is done each round too.
+    """
+
+    def __init__(
+        self,
+        platform: Platform,
+        delete: Delete,
+        *,
+        sweep_before: datetime | None,
+        also: Sequence[Callable[[], object]] = (),
+    ) -> None:
         self._platform = platform
         self._delete = delete
         self._sweep_before = sweep_before
+        self._also = also
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
@@ -41,8 +53,8 @@ class Housekeeping:
         if self._sweep_before is not None:
             self._guarded(self._sweep)
         while not self._closing.is_set():
-            self._guarded(self._purge)
-            self._guarded(self._sweep_deliveries)
+            for task in (self._purge, self._sweep_deliveries, *self._also):
+                self._guarded(task)
             self._closing.wait(_PERIOD_SECONDS)
 
     def _guarded(self, task: object) -> None:

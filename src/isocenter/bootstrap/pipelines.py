@@ -13,6 +13,7 @@ from isocenter.bootstrap.backends import Backends, ingest_of, limits_of, object_
 from isocenter.bootstrap.deidentifying import DEID_KEY, deidentifier_of
 from isocenter.deid.profile import load as deidentification_profile
 from isocenter.jobs import Job
+from isocenter.pipeline.ingest import Ingest
 from isocenter.pipeline.jobs import Jobs, OnceOpened
 from isocenter.pipeline.locations import Allowed, InBucket
 from isocenter.pipeline.places import Places
@@ -24,6 +25,7 @@ from isocenter.pipeline.steps.base import Step
 from isocenter.pipeline.steps.deidentify import DeidentifyStep
 from isocenter.pipeline.steps.parameters import Algorithm, Deidentification, Parameters, Validation
 from isocenter.pipeline.steps.validate import ValidateStep
+from isocenter.pipeline.uploads import Uploads
 from isocenter.pipeline.validation.validator import Validator
 from isocenter.pipeline.work import Worker
 from isocenter.ports.blob_store import BlobStore
@@ -31,7 +33,7 @@ from isocenter.ports.platform import Platform
 from isocenter.ports.workflow import Workflow
 from isocenter.settings import Settings
 
-PLACES_KEY = "places"
+PLACES_KEY, UPLOADS_KEY = "places", "uploads"
 _FETCH_SECONDS = 120.0
 
 
@@ -89,6 +91,11 @@ def places_of(settings: Settings, platform: Platform) -> Places:
     allowed = tuple(map(Allowed.parse, settings.process_urls))
     key = platform.secrets.create(PLACES_KEY, token_bytes(64))
     return Places(allowed, bucket, outgoing.fetch, key, settings.process_max_bytes)
+
+
+def uploads_of(platform: Platform, ingest: Ingest, jobs: Jobs) -> Uploads:
+    """Upload sessions over the blobs."""
+    return Uploads(platform.blobs, ingest, jobs, platform.secrets.create(UPLOADS_KEY, token_bytes(32)))
 
 
 def process_of(settings: Settings, platform: Platform, jobs: Jobs) -> Process:

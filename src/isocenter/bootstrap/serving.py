@@ -14,7 +14,7 @@ from isocenter.archive.search import Searching
 from isocenter.archive.transcoded import Transcoded
 from isocenter.bootstrap.backends import deletes_of, ingest_of, limits_of, open_backends
 from isocenter.bootstrap.delivering import deliver_of
-from isocenter.bootstrap.pipelines import jobs_of, plans_of, process_of
+from isocenter.bootstrap.pipelines import jobs_of, plans_of, process_of, uploads_of
 from isocenter.ports.platform import Platform
 from isocenter.settings import LOOPBACK, Settings
 from isocenter.web.auth import Anyone, Authenticator, FirstOf, KeyAuthenticator, Policy
@@ -52,12 +52,14 @@ def open_services(settings: Settings) -> Services:
     # Only where database and blobs both lie in the home folder does its lock say who else works on them.
     ours = settings.database_url is None and settings.blobs_url is None
     sweep_before = backends.home.alone_since if ours else None
-    housekeeping = Housekeeping(platform, delete, sweep_before=sweep_before)
-    housekeeping.start()
     worker = None
     if settings.worker_slots:
         worker = WorkerProcess(settings.home, lambda: platform.jobs.waiting() > 0)
     jobs = jobs_of(settings, platform, worker.wake if worker is not None else lambda: None)
+    ingest = ingest_of(settings, platform)
+    uploads = uploads_of(platform, ingest, jobs)
+    housekeeping = Housekeeping(platform, delete, sweep_before=sweep_before, also=(uploads.sweep,))
+    housekeeping.start()
 
     def close() -> None:
         if worker is not None:
@@ -69,7 +71,7 @@ def open_services(settings: Settings) -> Services:
 
     return Services(
         platform=platform,
-        ingest=ingest_of(settings, platform),
+        ingest=ingest,
         retrieve=retrieve,
         rendered=Rendered(platform, retrieve, settings.decode_seconds),
         transcoded=Transcoded(platform, retrieve, settings.decode_seconds),
@@ -80,6 +82,7 @@ def open_services(settings: Settings) -> Services:
         plans=plans_of(settings),
         jobs=jobs,
         process=process_of(settings, platform, jobs),
+        uploads=uploads,
         authenticator=_authenticator(settings, platform),
         policy=Policy(settings.stores, frozenset(settings.identified_stores), trail),
         limits=WebLimits(

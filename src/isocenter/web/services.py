@@ -17,6 +17,7 @@ from isocenter.pipeline.ingest import Ingest
 from isocenter.pipeline.jobs import Jobs
 from isocenter.pipeline.plan import Plans
 from isocenter.pipeline.process import Process
+from isocenter.pipeline.uploads import Uploads
 from isocenter.ports.platform import Platform
 from isocenter.web.auth import Authenticator, Policy
 
@@ -47,6 +48,7 @@ class Services:
     plans: Plans
     jobs: Jobs
     process: Process
+    uploads: Uploads
     authenticator: Authenticator
     policy: Policy
     limits: WebLimits
