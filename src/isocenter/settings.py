@@ -81,6 +81,14 @@ class Settings(BaseSettings):
     decode_seconds: float = Field(30, gt=0, description="Longest time one picture may take.")
     decode_memory_bytes: int = Field(4 << 30, gt=0, description="Most memory one decoding process may take.")
 
+    algorithm_seconds: float = Field(60, gt=0, description="Longest time an algorithm may take for one image.")
+    labels_detector: Literal["classical", "onnx", "rekognition"] = Field(
+        "classical", description="What the algorithm `labels` looks with; with rekognition pictures go to AWS."
+    )
+    labels_model: Path | None = Field(None, description="The ONNX model of labels_detector onnx.")
+    labels_names: Path | None = Field(None, description="Its labels, one a line.")
+    rekognition_region: str = Field("us-east-1", description="AWS region of labels_detector rekognition.")
+
     pipelines: Path | None = Field(None, description="Folder of pipelines (YAML); `home`/pipelines without it.")
     process_urls: tuple[str, ...] = Field(
         (),
@@ -159,6 +167,8 @@ class Settings(BaseSettings):
             )
         if "oidc" in self.auth and not (self.oidc_issuer and self.oidc_audience):
             raise Misconfigured("auth oidc takes oidc_issuer and oidc_audience", code="oidc-incomplete")
+        if self.labels_detector == "onnx" and (self.labels_model is None or self.labels_names is None):
+            raise Misconfigured("labels_detector onnx takes labels_model and labels_names", code="labels-incomplete")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise Misconfigured("tls_certificate and tls_key belong together", code="tls-incomplete")
         return self

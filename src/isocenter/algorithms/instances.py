@@ -89,6 +89,8 @@ class InstanceSource:
                 warnings.simplefilter("ignore")  # they quote values
                 found = pydicom.dcmread(file, stop_before_pixels=True, force=True)
                 found.decode()
+                for _ in found.iterall():  # every value is converted here, where what fails is told
+                    pass
         except (ValueError, TypeError, LookupError, AttributeError, OSError, NotImplementedError, EOFError) as error:
             raise Malformed(f"the Data Set cannot be read ({type(error).__name__})") from None
         return found

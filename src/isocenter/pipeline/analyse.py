@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from isocenter.algorithms.base import Algorithm, Asks, Output, Seen
 from isocenter.algorithms.registry import Entry, Registry
+from isocenter.algorithms.reports import ReportRequest, report
 from isocenter.algorithms.run import Request, pictures, run, well_formed
 from isocenter.deid.source import InMemory, Readable, steps
 from isocenter.dicom.elements import Limits
@@ -99,6 +100,23 @@ class Analysis:
             data = tuple(_handed(source, held, small=not large) for source in sources)
             request = self._request(checked, data, Kind.DICOM, series=True)
             return self._done(request, self._seconds if seconds is None else seconds)
+
+    def report(self, checked: Checked, source: Readable, found: Output, *, seconds: float | None = None) -> Output:
+        """What was found in an instance as DICOM: a Comprehensive SR, and a presentation state where it has places.
+
+        Its files end in "_sr.dcm" and "_pr.dcm".
+        """
+        with ExitStack() as held:
+            request = ReportRequest(
+                data=_handed(source, held),
+                algorithm=checked.algorithm,
+                version=checked.version,
+                parameters=checked.parameters,
+                findings=found.findings,
+                limits=self._limits,
+            )
+            limit = self._seconds if seconds is None else seconds
+            return well_formed(Output(made=self._sandbox.run(report, request, seconds=limit)), self._most_bytes)
 
     def _request(self, checked: Checked, data: tuple[bytes | str, ...], kind: Kind, *, series: bool = False) -> Request:
         return Request(
