@@ -42,7 +42,7 @@ class Retry(_Model):
 class Batch(_Model):
     """How many images, of how many bytes in all, a worker takes at once; a study is kept together where it fits."""
 
-    images: int = Field(32, ge=1, le=1000)
+    images: int = Field(64, ge=1, le=1000)
     bytes: int = Field(64 << 20, ge=1 << 20, le=1 << 30)
 
 
