@@ -69,8 +69,9 @@ class ReportRequest:
 def report(request: ReportRequest) -> tuple[Made, ...]:
     """The SR, and where a finding has a place and the instance has pixels, the presentation state.
 
-    Nothing where nothing was found. The same request gives the same bytes: the moment is the source's, as a result that is made twice has to be the
-    same instance. Raises Malformed where the source has no UIDs, LimitExceeded for over 1,000 findings.
+    Nothing where nothing was found. The same request gives the same bytes: the moment is the source's, as a result
+    that is made twice has to be the same instance. Raises Malformed where the source has no UIDs, LimitExceeded for
+    over 1,000 findings.
     """
     if not request.findings:
         return ()

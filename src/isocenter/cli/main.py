@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from isocenter import __version__
 from isocenter.cli import (
+    algorithm,
     audit,
     check,
     deid,
@@ -54,6 +55,7 @@ app.add_typer(key.app, name="key")
 app.add_typer(keys.app, name="keys")
 app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(algorithm.app, name="algorithm")
 app.add_typer(audit.app, name="audit")
 
 
