@@ -13,6 +13,8 @@ import structlog
 
 from isocenter.adapters.blobs.folder import INCOMING, FolderBlobStore
 from isocenter.adapters.home import Home
+from isocenter.adapters.inboxes.bucket import BucketInbox
+from isocenter.adapters.inboxes.folder import FolderInbox
 from isocenter.adapters.processes import ProcessSandbox
 from isocenter.adapters.sql.api_keys import SqlApiKeys
 from isocenter.adapters.sql.audit import SqlAuditLog
@@ -34,6 +36,7 @@ from isocenter.dicom.elements import Limits
 from isocenter.dicom.guards import guard_pydicom
 from isocenter.pipeline.ingest import Ingest
 from isocenter.ports.blob_store import BlobStore
+from isocenter.ports.inbox import Inbox
 from isocenter.ports.platform import Platform
 from isocenter.settings import Settings
 
@@ -116,6 +119,16 @@ def object_store(settings: Settings, url: str) -> BlobStore:
 def folder_store(folder: Path, *, read_only: bool = False) -> BlobStore:
     """A folder as a destination: its files appear whole and durable. `read_only` leaves no trace in it."""
     return FolderBlobStore(folder, read_only=read_only)
+
+
+def folder_inbox(folder: Path) -> Inbox:
+    """A folder that is watched."""
+    return FolderInbox(folder)
+
+
+def object_inbox(settings: Settings, url: str) -> Inbox:
+    """A prefix of a bucket that is watched."""
+    return BucketInbox(object_store(settings, url))
 
 
 def left_tidy(folder: Path) -> None:

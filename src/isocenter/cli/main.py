@@ -27,6 +27,7 @@ from isocenter.cli import (
     show_settings,
     validate,
     verify,
+    watch,
     worker,
 )
 from isocenter.errors import IsocenterError, Unavailable
@@ -48,6 +49,7 @@ app.command("fsck")(check.fsck)
 app.command("scrub")(check.scrub)
 app.command("reindex")(reindex.reindex)
 app.command("restore")(check.restore)
+app.command("watch")(watch.watch)
 app.command("worker")(worker.worker)
 app.command("settings")(show_settings.settings)
 app.add_typer(profile.app, name="profile")

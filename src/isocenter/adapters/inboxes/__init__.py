@@ -1,0 +1,1 @@
+"""Inboxes: a folder, and a prefix in a bucket."""
