@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -338,6 +338,19 @@ class Delivery:
     original: bool = False  # preambles as they came; zeros without it
     presigned: bool = False  # where the object store can sign, its own links are given, which nobody can revoke
     revoked: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One image on its way to a destination. `sha256` is that of the bytes that go out, where it is known."""
+
+    id: str
+    path: str  # where it goes in a folder or bucket: relative, with forward slashes
+    media_type: str
+    size: int
+    sha256: str | None
+    chunks: Callable[[], Iterator[bytes]]  # its bytes, from their beginning at each call
+    uids: tuple[str, str, str] | None = None  # of study, series and instance, where it is DICOM
 
 
 @dataclass(frozen=True, slots=True)

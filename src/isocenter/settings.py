@@ -15,6 +15,7 @@ from pydantic_settings import (
 
 from isocenter.dicom.attributes import Named
 from isocenter.errors import IsocenterError, Misconfigured
+from isocenter.pipeline.destinations import DestinationAt
 from isocenter.pipeline.locations import Allowed
 
 LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
@@ -65,6 +66,10 @@ class Settings(BaseSettings):
         "own",
         description="own: links of this server, which can be revoked. presigned: links of the object store where it can"
         " sign, which nobody can revoke.",
+    )
+    destinations: dict[str, DestinationAt] = Field(
+        default_factory=dict,
+        description="Places that images are sent to, by name: each a folder, a bucket, a stow peer or a webhook.",
     )
     deleted_grace_days: float = Field(7, ge=0, description="How long a deleted image can be restored.")
 

@@ -11,6 +11,7 @@ from isocenter.adapters.outgoing import Outgoing
 from isocenter.bootstrap.analysing import analysis_of
 from isocenter.bootstrap.backends import Backends, ingest_of, limits_of, object_store
 from isocenter.bootstrap.deidentifying import DEID_KEY, deidentifier_of
+from isocenter.bootstrap.delivering import delivering_step
 from isocenter.deid.profile import load as deidentification_profile
 from isocenter.jobs import Job
 from isocenter.pipeline.ingest import Ingest
@@ -23,7 +24,7 @@ from isocenter.pipeline.run_task import TaskRunner
 from isocenter.pipeline.steps.algorithm import AlgorithmStep
 from isocenter.pipeline.steps.base import Step
 from isocenter.pipeline.steps.deidentify import DeidentifyStep
-from isocenter.pipeline.steps.parameters import Algorithm, Deidentification, Parameters, Validation
+from isocenter.pipeline.steps.parameters import Algorithm, Deidentification, Delivering, Parameters, Validation
 from isocenter.pipeline.steps.validate import ValidateStep
 from isocenter.pipeline.uploads import Uploads
 from isocenter.pipeline.validation.validator import Validator
@@ -137,6 +138,8 @@ class _Steps:
         if isinstance(parameters, Algorithm):
             checked = self._analysis.check(parameters.algorithm, parameters.parameters)
             return AlgorithmStep(self._analysis, checked, self._ingest, self._places, self._settings.default_store)
+        if isinstance(parameters, Delivering):
+            return delivering_step(self._settings, self._platform, parameters)
         assert isinstance(parameters, Deidentification)
         secret = self._platform.secrets.create(DEID_KEY + parameters.project, token_bytes(32))
         deidentifier, _ = deidentifier_of(self._settings, deidentification_profile(parameters.profile), secret)

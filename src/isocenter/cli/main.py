@@ -15,6 +15,7 @@ from isocenter.cli import (
     audit,
     check,
     deid,
+    deliver,
     ingest,
     jobs,
     key,
@@ -58,6 +59,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(algorithm.app, name="algorithm")
+app.add_typer(deliver.app, name="deliver")
 app.add_typer(audit.app, name="audit")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from isocenter.archive.deliver import DEFAULT_SECONDS, LEAST_SECONDS, MOST_SECONDS
 
 StoreName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 
@@ -43,6 +45,28 @@ class Algorithm(Parameters):
     parameters: dict[str, Any] = Field(default_factory=dict, description="As the algorithm has them.")
 
 
+class LinkTerms(BaseModel):
+    """How long links live, and whether one is to all in a ZIP archive."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    seconds: int = Field(DEFAULT_SECONDS, ge=LEAST_SECONDS, le=MOST_SECONDS, description="How long the links live.")
+    zip: bool = Field(False, description="One link to a ZIP archive of each chunk.")
+
+
+class Delivering(Parameters):
+    """Gives images out: to a destination of the settings, or by links that end by themselves."""
+
+    to: str | None = Field(None, max_length=64, description="A destination's name in the setting destinations.")
+    links: LinkTerms | None = Field(None, description="Links of our own; GET /deliveries shows them.")
+
+    @model_validator(mode="after")
+    def _either(self) -> Delivering:
+        if (self.to is None) == (self.links is None):
+            raise ValueError("a deliver step says either to (a destination's name) or links")
+        return self
+
+
 PARAMETERS: dict[str, type[Parameters]] = {
-    "validate": Validation, "deidentify": Deidentification, "algorithm": Algorithm,
+    "validate": Validation, "deidentify": Deidentification, "algorithm": Algorithm, "deliver": Delivering,
 }  # fmt: skip
