@@ -57,7 +57,7 @@ _LEFT_OUT: Final = frozenset(
 )
 # Transfer syntaxes that are always lossy; those that may be either are believed to have said so.
 _LOSSY: Final = frozenset(f"1.2.840.10008.1.2.4.{end}" for end in ("50", "51", "53", "55", "81"))
-_MOST_PIXELS: Final = 0xFFFFFFFE
+_MOST_PIXELS: Final = 512 << 20  # a result is handed over whole
 _POINTERS: Final = {"FrameTime": 0x00181063, "FrameTimeVector": 0x00181065}
 _IDENTITY_WINDOW: Final = (128, 256)  # LINEAR: level n is shown as n (PS3.3 C.11.2.1.2)
 
@@ -97,8 +97,8 @@ def derive(
         shape = frame.shape if shape is None else shape
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.shape != shape:
             raise ValueError("derived frames are RGB of 8 bits and of one size")
-        if len(pixels) + frame.nbytes > _MOST_PIXELS:
-            raise LimitExceeded("the derived pixels are over 4 GiB", code="algorithm-result-too-large")
+        if frame.nbytes * source.count > _MOST_PIXELS:  # told by the first frame, before the others are decoded
+            raise LimitExceeded(f"the derived pixels are over {_MOST_PIXELS} bytes", code="algorithm-result-too-large")
         pixels += frame.tobytes()
     if shape is None:
         raise ValueError("derived images have a frame at least")

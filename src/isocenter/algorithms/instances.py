@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import struct
 import warnings
 from array import array
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 
 from isocenter.algorithms.base import Frame
 from isocenter.algorithms.shown import padding_of, shown, transform_of
@@ -31,6 +33,10 @@ from isocenter.render.functional_groups import functional_group
 _TABLES: Final = re.compile(r"(.*/)?(0028[0-9A-F]{4}|60[01][02468ACE]3000)\Z")
 _MOST_TABLE: Final = 8 << 20
 _PIXEL_MEASURES: Final = 0x00289110
+# What pydicom raises for values that do not fit their VR.
+_UNREADABLE: Final = (
+    ValueError, TypeError, LookupError, AttributeError, ArithmeticError, struct.error, BytesLengthException,
+)  # fmt: skip
 # In order: Pixel Spacing, Imager Pixel Spacing, Nominal Scanned Pixel Spacing.
 _SPACINGS: Final = (0x00280030, 0x00181164, 0x00182010)
 
@@ -81,18 +87,24 @@ class InstanceSource:
 
     @cached_property
     def data_set(self) -> Dataset:
-        """The Data Set without pixel data; Malformed where pydicom cannot read it."""
+        """The Data Set without pixel data, and without values that do not fit their VR; Malformed where it is none."""
         guard_pydicom()
         file = BytesIO(self._source.data) if isinstance(self._source, InMemory) else BufferedReader(_File(self._source))
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # they quote values
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they quote values
+            try:
                 found = pydicom.dcmread(file, stop_before_pixels=True, force=True)
-                found.decode()
-                for _ in found.iterall():  # every value is converted here, where what fails is told
-                    pass
-        except (ValueError, TypeError, LookupError, AttributeError, OSError, NotImplementedError, EOFError) as error:
-            raise Malformed(f"the Data Set cannot be read ({type(error).__name__})") from None
+            except (*_UNREADABLE, OSError, NotImplementedError, EOFError) as error:
+                raise Malformed(f"the Data Set cannot be read ({type(error).__name__})") from None
+            for tag in list(found.keys()):
+                try:
+                    element = found[tag]
+                    for item in element.value if element.VR == "SQ" else ():
+                        for _ in item.iterall():  # every value is converted here, where what fails can be left out
+                            pass
+                except _UNREADABLE:
+                    del found[tag]
+            found.decode()
         return found
 
     def frame(self, number: int) -> Frame:
@@ -129,6 +141,8 @@ class InstanceSource:
 
 class _File(RawIOBase):
     """A Readable as a file, for those who want one."""
+
+    name = ""  # pydicom asks buffered files for it
 
     def __init__(self, source: Readable) -> None:
         self._source = source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Sequence
 from typing import Any, Final
@@ -18,6 +19,7 @@ from isocenter.render.functional_groups import functional_group
 
 _POSITION, _ORIENTATION, _SPACING = 0x00200032, 0x00200037, 0x00280030
 _GROUPS: Final = {_POSITION: 0x00209113, _ORIENTATION: 0x00209116, _SPACING: 0x00289110}
+_HEAD: Final = 64 << 10
 _MOST_VOXELS: Final = 1 << 29
 _TOLERANCE: Final = 0.05  # of the distance between slices: by so much may one lie elsewhere
 _RAS_TO_LPS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -25,11 +27,17 @@ _RAS_TO_LPS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 def nifti_volume(data: bytes, most_bytes: int) -> Volume:
     """The first volume of a NIfTI file. Raises NotAnImage, Malformed, Unsupported and LimitExceeded."""
-    data = _inflated(data, most_bytes) if data[:2] == b"\x1f\x8b" else data
-    header = read_header(data)
+    packed = data[:2] == b"\x1f\x8b"
+    header = read_header(_inflated(data, _HEAD) if packed else data)
     shape = (*header.dim[:3], 1, 1)[:3]
-    if int(np.prod(shape, dtype=np.int64)) > _MOST_VOXELS:
-        raise LimitExceeded(f"the volume is over {_MOST_VOXELS} voxels", code="volume-too-large")
+    voxel_count = math.prod(shape)
+    needed = header.vox_offset + voxel_count * (header.bitpix // 8)
+    if voxel_count > _MOST_VOXELS or needed > most_bytes:
+        raise LimitExceeded(f"the volume is over {_MOST_VOXELS} voxels or {most_bytes} bytes", code="volume-too-large")
+    if packed:
+        data = _inflated(data, needed)
+    if len(data) < needed:
+        raise Malformed("the NIfTI file is shorter than its dimensions require", code="truncated")
     make: Any = nibabel.Nifti2Image if header.version == 2 else nibabel.Nifti1Image
     try:
         image = make.from_bytes(data)
@@ -43,15 +51,12 @@ def nifti_volume(data: bytes, most_bytes: int) -> Volume:
     return Volume(np.ascontiguousarray(voxels.reshape(shape).transpose(2, 1, 0)), affine)
 
 
-def _inflated(data: bytes, most_bytes: int) -> bytes:
-    inflater = zlib.decompressobj(wbits=31)
+def _inflated(data: bytes, wanted: int) -> bytes:
+    """The first bytes of a gzip file of one member; fewer where it ends."""
     try:
-        found = inflater.decompress(data, most_bytes)
+        return zlib.decompressobj(wbits=31).decompress(data, wanted)
     except zlib.error:
         raise Malformed("the gzip stream is damaged") from None
-    if inflater.unconsumed_tail:
-        raise LimitExceeded("the gzipped volume is too large when inflated", code="inflated-too-large")
-    return found
 
 
 def series_volume(instances: Sequence[InstanceSource]) -> Volume:

@@ -129,10 +129,14 @@ def test_kinds_that_an_algorithm_does_not_take_are_refused(analysis: Analysis) -
 
 
 def test_a_large_image_is_read_by_position_from_a_file_that_goes(
-    analysis: Analysis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    analysis: Analysis, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = us_cine(frames=3)
     expected = run(analysis, "mean", InMemory(data))
+    built_in = Analysis(Registry.standard(), sandbox)
+    handed = {name: run(built_in, name, InMemory(data)) for name in ("three-circles", "quality", "labels")}
+    checked, found = built_in.check("labels", {}), Output(findings=handed["labels"].findings[:2])
+    reported = built_in.report(checked, InMemory(data), found)
     monkeypatch.setattr(analyse, "_HANDED_OVER", 1000)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     (tmp_path / "source").mkdir()
@@ -148,6 +152,8 @@ def test_a_large_image_is_read_by_position_from_a_file_that_goes(
     with InFile(path, whole_below=0) as file:
         assert run(analysis, "mean", file) == expected
         assert run(Analysis(registry(), Watching()), "mean", file) == expected
+        assert {name: run(built_in, name, file) for name in handed} == handed
+        assert built_in.report(checked, file, found) == reported
     assert [len(each) for each in seen] == [1]
     assert glob.glob(str(tmp_path / "isocenter-*")) == []
 
