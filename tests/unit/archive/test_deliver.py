@@ -197,6 +197,8 @@ def test_an_object_store_signs_only_what_goes_out_byte_for_byte(make_platform: C
     assert made.presigned
     assert own.url is None
     world.deliver.fetch(token(own))
+    asked_for, _ = world.deliver.create("raw", [odd], Terms(original=True), ME)
+    assert [link.url for link in world.deliver.links(asked_for).items] == [None]  # programs leave by us alone
 
 
 def test_links_are_our_own_where_the_store_cannot_sign(make_platform: Callable[..., Platform]) -> None:
