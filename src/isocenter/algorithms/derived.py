@@ -43,9 +43,21 @@ _MULTI_FRAME: Final = frozenset(
         *(f"1.2.840.10008.5.1.4.1.1.77.1.{end}" for end in ("1.1", "2.1", "4.1")),
     }
 )
-# Of group 0028 what still holds: spacing and how it was found, aspect, burned-in annotation, lossy compression.
+# Of group 0028 what still holds: spacing and how it was found, aspect, burned-in annotation, what de-identification did
+# to time, lossy compression.
 _KEPT_0028: Final = frozenset(
-    (0x00280030, 0x00280034, 0x00280301, 0x00280302, 0x00280A02, 0x00280A04, 0x00282110, 0x00282112, 0x00282114)
+    (
+        0x00280030,
+        0x00280034,
+        0x00280301,
+        0x00280302,
+        0x00280303,
+        0x00280A02,
+        0x00280A04,
+        0x00282110,
+        0x00282112,
+        0x00282114,
+    )
 )
 # What told of the source's own making, values and series, or is set anew.
 _LEFT_OUT: Final = frozenset(

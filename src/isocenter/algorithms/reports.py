@@ -39,12 +39,18 @@ _TYPE_2: Final = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"),
     *("StudyDate", "StudyTime", "ReferringPhysicianName"),
 )
+# What says that a patient is not to be known any more, and holds for what is said of the image too.
+_REMOVED: Final = (
+    *("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
+    "LongitudinalTemporalInformationModified",
+)
 _UIDS: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _TRANSFORM: Final = ("RescaleIntercept", "RescaleSlope", "RescaleType")
 _WINDOW: Final = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence")
 # What a report takes from its source: who and which study, how it is shown, and when it was made.
 _TAKEN: Final = (
-    *_UIDS, *_TYPE_2, *_TRANSFORM, *_WINDOW, "SpecificCharacterSet", "Modality", "StudyDescription", "PatientAge",
+    *_UIDS, *_TYPE_2, *_REMOVED, *_TRANSFORM, *_WINDOW,
+    "SpecificCharacterSet", "Modality", "StudyDescription", "PatientAge",
     "PatientSize", "PatientWeight", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation",
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "NumberOfFrames", "PixelSpacing",
     "ImagerPixelSpacing", "PixelAspectRatio", "ModalityLUTSequence", "PresentationLUTShape", "ICCProfile",
@@ -252,6 +258,9 @@ def _settled(found: Any, source: Dataset, request: ReportRequest) -> bytes:
     for equipment in found.get("ContributingEquipmentSequence") or ():
         if "ContributionDateTime" in equipment:
             del equipment.ContributionDateTime
+    for keyword in _REMOVED:
+        if keyword in source:
+            found.add(source[keyword])
     found.SeriesDescription = request.algorithm
     found.SoftwareVersions = [__version__, request.version]
     found.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)

@@ -18,6 +18,7 @@ from isocenter.algorithms.registry import Registry
 from isocenter.deid.source import InMemory
 from isocenter.errors import LimitExceeded, Malformed
 from isocenter.pipeline.analyse import Analysis
+from isocenter.records import Kind
 from isocenter.testing.instances import cr_image, ct_slice, us_cine
 
 FOUND = Output(
@@ -64,6 +65,24 @@ def test_they_are_valid_and_of_the_same_study(make: Callable[..., bytes], tmp_pa
         assert found.SeriesInstanceUID != source.SeriesInstanceUID
         assert found.get("ContentDate", found.get("PresentationCreationDate")) == source.ContentDate
     assert classes == {}
+
+
+def test_what_was_made_of_a_deidentified_instance_says_so_too(tmp_path: Path) -> None:
+    removed: dict[str, Any] = {
+        "PatientIdentityRemoved": "YES", "DeidentificationMethod": "some",
+        "LongitudinalTemporalInformationModified": "REMOVED", "BurnedInAnnotation": "NO",
+    }  # fmt: skip
+    data = ct_slice(**removed)
+    analysis = Analysis(Registry.standard(), InProcessSandbox())
+    drawn = analysis.run(analysis.check("three-circles", {}), InMemory(data), Kind.DICOM).made[0].data
+    for made in (drawn, *reported(data).values()):
+        (tmp_path / "made.dcm").write_bytes(made)
+        found = pydicom.dcmread(tmp_path / "made.dcm")
+        for keyword in list(removed)[:3]:
+            assert found[keyword].value == removed[keyword]
+        said = subprocess.run(["dciodvfy", str(tmp_path / "made.dcm")], capture_output=True, check=False, timeout=60)
+        assert b"\nError" not in b"\n" + said.stderr
+    assert pydicom.dcmread(BytesIO(drawn)).BurnedInAnnotation == "NO"
 
 
 def test_the_report_says_what_where_and_how_sure() -> None:
