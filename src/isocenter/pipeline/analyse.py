@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from pydantic import ValidationError
 
@@ -181,9 +181,21 @@ def _handed(source: Readable, held: ExitStack, *, small: bool = True) -> bytes |
         return source.data
     if source.size <= _HANDED_OVER and small:
         return b"".join(steps(source, 0, source.size))
-    file = tempfile.NamedTemporaryFile(prefix="isocenter-")  # noqa: SIM115  its owner's alone, gone when `held` closes
-    held.enter_context(file)
+    file, path = _nameless(held)
     for piece in steps(source, 0, source.size):
         file.write(piece)
     file.flush()
-    return os.fspath(file.name)
+    return path
+
+
+def _nameless(held: ExitStack) -> tuple[IO[bytes], str]:
+    """A file without a name and a path to it: killed at any moment, we leave no image behind.
+
+    Where there is no /proc it has a name for as long as it is open.
+    """
+    file = held.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  `held` closes it
+    path = f"/proc/{os.getpid()}/fd/{file.fileno()}"
+    if os.path.exists(path):
+        return file, path
+    named = held.enter_context(tempfile.NamedTemporaryFile(prefix="isocenter-"))  # noqa: SIM115  as above
+    return named.file, named.name
