@@ -34,6 +34,7 @@ SIGNED = {"/uploaded/{token}"}  # the address itself is the permission: test_upl
 BY_LINK = {"/delivered/{token}"}  # open to whoever has been given a link; test_deliveries sees to those who were not
 EVERYTHING = tuple(str(scope) for scope in Scope)
 READ_ONLY = ("images:read", "identified:read")
+FEEDS = ("/events", "/events/stream")
 LISTS = ("/jobs", "/pipelines", "/algorithms", "/deliveries")  # what the caller may not see is not in them
 ELSEWHERE = tuple(f"{scope}@deidentified" for scope in Scope)
 
@@ -80,6 +81,8 @@ def address(world: Any, template: str, *, store: str = "raw", real: bool = True)
     path = template.format(**values)
     if template.endswith("/wado"):
         path += "?requestType=WADO&studyUID={study}&seriesUID={series}&objectUID={instance}".format(**values)
+    if template == "/events/stream":
+        path += "?seconds=0"
     if template.endswith("/results"):
         path += f"?image={world.image_id}"
     if template.startswith("/images"):
@@ -209,8 +212,9 @@ def test_a_caller_of_another_store_learns_nothing_of_this_one(world: Any) -> Non
             assert asks(world, method, address(world, template), stranger).status == 403
             continue
         there = asks(world, method, address(world, template), stranger)
-        if template == "/events":
-            assert method == "HEAD" or there.json()["events"] == []
+        if template in FEEDS:
+            assert method == "HEAD" or template == "/events/stream" or there.json()["events"] == []
+            assert world.image_id.encode() not in there.body
             continue
         if template == "/algorithms":  # it is about no store
             assert there.status == 200
@@ -237,7 +241,7 @@ def test_a_caller_of_another_store_learns_nothing_of_this_one(world: Any) -> Non
 def test_stores_with_identity_take_another_scope_to_read(world: Any) -> None:
     half = f"Bearer {world.key('images:read')}"
     for method, template, scope in guarded(world.app):
-        if scope is Scope.READ and template not in ("/events", "/images"):
+        if scope is Scope.READ and template not in (*FEEDS, "/images"):
             answer = asks(world, method, address(world, template), half)
             assert answer.status == 404, template
             gives_nothing_away(answer)
@@ -375,7 +379,7 @@ def test_every_read_is_audited_within_a_second_with_its_request(world: Any) -> N
     token = f"Bearer {world.issuer.token(' '.join(READ_ONLY))}"
     after, answers = last(world), {}
     for method, template, scope in guarded(world.app):
-        if scope is Scope.READ and template != "/events":
+        if scope is Scope.READ and template not in FEEDS:
             answer = asks(world, method, address(world, template), token)
             assert answer.status == 200, template
             answers[answer.headers["x-request-id"]] = template

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+import anyio.to_thread
+import orjson
+from fastapi import APIRouter, Header, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
+from starlette.responses import StreamingResponse
 
 from isocenter.errors import IsocenterError
+from isocenter.records import Event
 from isocenter.web.access import Access, open_to_all, requires
 from isocenter.web.auth import Scope
 from isocenter.web.errors import answer, only_problems, problems
@@ -16,6 +22,9 @@ from isocenter.web.sending import json_response
 from isocenter.web.services import Services
 
 router = APIRouter(tags=["running"])
+
+_PAGE = 500
+_LOOK = 0.5  # seconds between looks at the feed
 
 Admin = Annotated[Access, requires(Scope.ADMIN, server_wide=True)]
 Reading = Annotated[Access, requires(Scope.READ)]
@@ -80,9 +89,51 @@ def events(
     """The change feed of the stores the caller may read, in order and replayable."""
     services: Services = request.app.state.services
     found = services.platform.events.read(after, limit)
-    shown = [
-        {"sequence": e.sequence, "type": e.type, "store": e.store, "image": e.image, "at": e.at.isoformat()}
-        for e in found
-        if e.store in access.stores
-    ]
+    shown = [_told(event) for event in found if event.store in access.stores]
     return json_response({"events": shown, "last": found[-1].sequence if found else after})
+
+
+@router.get(
+    "/events/stream",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "Server-sent events"}, **problems()},
+)
+async def stream(
+    request: Request,
+    access: Reading,
+    after: Annotated[int, Query(ge=0, le=2**62, description="The last sequence already seen.")] = 0,
+    seconds: Annotated[int, Query(ge=0, le=3600, description="How long to go on; a browser asks again itself.")] = 3600,
+    last_event_id: Annotated[
+        str | None, Header(pattern=r"^[0-9]{1,18}$", description="As browsers send it; comes before `after`.")
+    ] = None,
+) -> Response:
+    """The change feed as it grows: each event's id is its sequence, so that nothing is missed or told twice."""
+    begin = after if last_event_id is None else int(last_event_id)
+    events = _growing(request, access, begin, seconds)
+    return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+async def _growing(request: Request, access: Access, after: int, seconds: int) -> AsyncIterator[bytes]:
+    services: Services = request.app.state.services
+    waited = 0.0
+    while True:
+        found = await anyio.to_thread.run_sync(services.platform.events.read, after, _PAGE)
+        for event in found:
+            after = event.sequence
+            if event.store in access.stores:
+                yield b"id: %d\nevent: %s\ndata: %s\n\n" % (after, event.type.encode(), orjson.dumps(_told(event)))
+        if len(found) == _PAGE:
+            continue
+        if waited >= seconds or await request.is_disconnected():
+            return
+        if waited % 15 < _LOOK:
+            yield b": still there\n\n"
+        await asyncio.sleep(_LOOK)
+        waited += _LOOK
+
+
+def _told(event: Event) -> dict[str, object]:
+    return {
+        "sequence": event.sequence, "type": event.type, "store": event.store, "image": event.image,
+        "at": event.at.isoformat(),
+    }  # fmt: skip
