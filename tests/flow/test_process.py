@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,32 +13,10 @@ import pydicom
 import pytest
 from obstore.store import S3Store
 
+from isocenter.testing.canary import Canary
 from isocenter.testing.instances import ct_slice, png_picture
 from isocenter.testing.s3 import S3Server, s3_server
 from isocenter.testing.server import Server, running
-
-
-class Canary:
-    """Listens on loopback, and counts who comes."""
-
-    def __init__(self) -> None:
-        self.connections = 0
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            self.connections += 1
-            connection.close()
-
-    def close(self) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
 
 
 @pytest.fixture(scope="module")

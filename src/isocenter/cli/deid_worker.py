@@ -25,11 +25,12 @@ from isocenter.deid.pseudonyms import Pseudonyms
 from isocenter.deid.source import InFile, InMemory, Readable
 from isocenter.errors import NotFound, Rejected, Unavailable
 from isocenter.pipeline.deidentify import Deidentify, Outcome
+from isocenter.pipeline.places import StoredBlob
 from isocenter.ports.blob_store import BlobStore
 from isocenter.settings import Settings
 
-_AT_ONCE = 4 << 20
 _GLANCE = 64 << 10  # for a first look no more than the header of a larger file is read
+_AT_ONCE = 4 << 20
 _IN_MEMORY = 64 << 20  # a larger member of a ZIP archive goes through a file that has no name
 
 
@@ -139,7 +140,7 @@ class Worker:
 
     def _opened(self, source: Source, whole_below: int = _AT_ONCE) -> _Opened:
         if source.key is not None:
-            return _Opened(_InBucket(self._bucket(source.path), source.key, source.size))
+            return _Opened(StoredBlob(self._bucket(source.path), source.key, source.size))
         if source.member is None and source.path != "-":
             return _Opened(InFile(source.path, whole_below=whole_below))
         return _Opened(*_spooled(read_chunks(source, self._job.settings.max_inflated_bytes, self._archives)))
@@ -188,21 +189,6 @@ class _Opened:
             self._source.close()
         if self._file is not None:
             self._file.close()
-
-
-class _InBucket:
-    """An object, read by ranges; a small one at once."""
-
-    def __init__(self, store: BlobStore, key: str, size: int) -> None:
-        self._store = store
-        self._key = key
-        self.size = size
-        self._data = store.read(key) if size <= _AT_ONCE else None
-
-    def read(self, offset: int, length: int) -> bytes:
-        if self._data is not None:
-            return self._data[offset : offset + length]
-        return self._store.read(self._key, offset, length)
 
 
 class _InSpool:

@@ -82,7 +82,7 @@ class Places:
         store = self.buckets(location)
         for _ in range(3):
             try:
-                _written(store, location.key, data)
+                written(store, location.key, data)
             except Conflict:
                 try:
                     kept = store.read(location.key)
@@ -102,7 +102,8 @@ class Places:
         )
 
 
-def _written(store: BlobStore, key: str, data: bytes) -> None:
+def written(store: BlobStore, key: str, data: bytes) -> None:
+    """Keep a blob, whole or not at all; Conflict where there is one of this key."""
     writer = store.create(key)
     try:
         writer.write(data)

@@ -22,6 +22,7 @@ from isocenter.archive.store import Caller, Placement, new_id
 from isocenter.errors import BadRequest, Conflict, Malformed, NotFound
 from isocenter.pipeline.ingest import Batch, Ingest
 from isocenter.pipeline.jobs import Jobs
+from isocenter.pipeline.places import written
 from isocenter.pipeline.plan import Plan
 from isocenter.ports.blob_store import BlobStore, BlobWriter
 from isocenter.records import Receipt, now
@@ -88,7 +89,7 @@ class Uploads:
         expires = self._clock().replace(microsecond=0) + timedelta(seconds=seconds)
         id = f"{int(expires.timestamp()):x}-{new_id()}"
         session = Session(id, store, pipeline, caller.actor, expires, tuple(files))
-        self._write(f"{UPLOADS}{id}/manifest", orjson.dumps(asdict(session)))
+        written(self._blobs, f"{UPLOADS}{id}/manifest", orjson.dumps(asdict(session)))
         return session
 
     def session(self, id: str) -> Session:
@@ -168,7 +169,7 @@ class Uploads:
         pairs = enumerate(zip(session.files, receipts, strict=True))
         told = tuple(_told(number, file, receipt) for number, (file, receipt) in pairs)
         with suppress(Conflict):  # another request completed it this moment, and says the same
-            self._write(f"{UPLOADS}{session.id}/completed", orjson.dumps({"receipts": told, "job": job}))
+            written(self._blobs, f"{UPLOADS}{session.id}/completed", orjson.dumps({"receipts": told, "job": job}))
         for number, part in here:
             self._blobs.delete(_part_key(session.id, number, part))
         return self.completed(session) or Completed(told, job)
@@ -219,15 +220,6 @@ class Uploads:
         self._blobs.delete(f"{UPLOADS}{id}/manifest")
         for stat in list(self._blobs.list(f"{UPLOADS}{id}/")):
             self._blobs.delete(stat.key)
-
-    def _write(self, key: str, data: bytes) -> None:
-        writer = self._blobs.create(key)
-        try:
-            writer.write(data)
-            writer.commit()
-        except BaseException:  # whatever it was: nothing half written is left, and it goes on up
-            writer.abort()
-            raise
 
 
 class Arriving:

@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from isocenter.adapters.outgoing import Outgoing, is_public
 from isocenter.errors import BackendUnavailable, Forbidden, LimitExceeded, NotFound
+from isocenter.testing.canary import Canary
 
 PUBLIC = "93.184.215.14"
 PRIVATE = [
@@ -41,31 +42,6 @@ def test_addresses_of_this_machine_this_network_and_metadata_services_are_not_pu
 @pytest.mark.parametrize("address", [PUBLIC, "8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
 def test_addresses_of_others_are_public(address: str) -> None:
     assert is_public(address)
-
-
-class Canary:
-    """Listens on loopback, and counts who comes."""
-
-    def __init__(self) -> None:
-        self.connections = 0
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._thread.start()
-
-    def _listen(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            self.connections += 1
-            connection.close()
-
-    def close(self) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._thread.join()
 
 
 @pytest.fixture
