@@ -10,10 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,12 +20,6 @@ import pydicom
 import pytest
 
 from isocenter.adapters.destinations.webhook import signature
-from isocenter.archive.deliver import DeadLink, Deliver
-from isocenter.archive.file_set import FileSets
-from isocenter.archive.retrieve import Retrieve
-from isocenter.bootstrap.backends import open_backends
-from isocenter.records import now
-from isocenter.settings import Settings
 from isocenter.testing.instances import ct_slice, uid
 from isocenter.testing.server import Server, running
 
@@ -248,46 +239,3 @@ def test_a_bucket_signs_links_that_nobody_can_revoke_and_odd_preambles_go_throug
         assert started.request("DELETE", f"/deliveries/{zipped['id']}").status == 204
         assert started.request("GET", path).status == 404
         assert b"X-Amz" not in started.log.read_bytes()
-
-
-def test_of_two_hundred_files_ten_are_broken_and_the_others_are_delivered(tmp_path: Path) -> None:
-    """Through validation and de-identification to links that work, and end a quarter of an hour later."""
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for number in range(190):
-        data = ct_slice(100 + number // 10, number % 10 + 1, size=16, slices=10, PatientName=f"{CANARY}^A")
-        (folder / f"{number:03d}.dcm").write_bytes(data)
-        if number < 5:
-            (folder / f"cut-{number}.dcm").write_bytes(data[: 200 + number])
-            (folder / f"noise-{number}.dcm").write_bytes(bytes(range(256)) * (number + 1))
-    with running(tmp_path / "home") as started:
-        taken_in = started.run("ingest", str(folder))
-        assert taken_in.returncode == 1  # something was refused
-        job = asked(started, "POST", "/pipelines/ingest-validate-deidentify-deliver/runs", {"all": True})
-        assert job["images"] == 190
-        end = time.monotonic() + 120
-        while (job := asked(started, "GET", f"/jobs/{job['id']}"))["state"] != "done":
-            assert time.monotonic() < end, job
-            time.sleep(0.2)
-        assert (job["rejected"], job["unavailable"]) == (0, 0)
-        deliveries = asked(started, "GET", "/deliveries?limit=100")["deliveries"]
-        links = [link for each in deliveries for link in asked(started, "GET", f"/deliveries/{each['id']}")["links"]]
-        assert len({link["image_id"] for link in links}) == len(links) == 190
-        paths = [urlsplit(link["url"]).path for link in links]
-        for path, link in zip(paths, links, strict=True):
-            body = started.request("GET", path).body
-            assert hashlib.sha256(body).hexdigest() == link["sha256"]
-            assert CANARY.encode() not in body
-        backends = open_backends(Settings(home=started.home))
-        retrieve = Retrieve(backends.platform)
-        for seconds, alive in ((600, True), (901, False)):
-            moment = now() + timedelta(seconds=seconds)
-            then = Deliver(backends.platform, retrieve, FileSets(retrieve), {"raw"}, clock=partial(_at, moment))
-            for path in paths[:10]:
-                with nullcontext() if alive else pytest.raises(DeadLink):
-                    then.fetch(path.rpartition("/")[2])
-        backends.close()
-
-
-def _at(moment: datetime) -> datetime:
-    return moment

@@ -6,14 +6,24 @@ import io
 import json
 import time
 from collections import Counter
+from contextlib import closing, nullcontext
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pydicom
+import pytest
 
+from isocenter.archive.deliver import DeadLink, Deliver
+from isocenter.archive.file_set import FileSets
+from isocenter.archive.retrieve import Retrieve
+from isocenter.bootstrap.backends import open_backends
+from isocenter.records import now
+from isocenter.settings import Settings
 from isocenter.testing.instances import ct_slice, us_cine
 from isocenter.testing.mixtures import transcoded
-from isocenter.testing.server import running
+from isocenter.testing.server import Server, running
 
 GOOD = 190
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
@@ -81,12 +91,29 @@ def test_190_of_200_files_are_delivered_by_links_that_need_nothing_else_and_ten_
             assert image.PatientIdentityRemoved == "YES"
             syntaxes[image.file_meta.TransferSyntaxUID] += 1
         assert syntaxes.keys() >= set(SYNTAXES) - {BIG_ENDIAN}  # retired: what was in it is little endian now
+        _end(server, [url.rpartition("/")[2] for url in links.values()][:10])
         log = server.log.read_text()
         assert "QUIRRENBACH" not in log
         assert not any(url.rpartition("/")[2] in log for url in links.values())
 
 
-def _over(server: Any, id: str) -> Any:
+def _end(server: Server, tokens: list[str]) -> None:
+    """Ten minutes from now the links work, and in a quarter of an hour they do not."""
+    with closing(open_backends(Settings(home=server.home))) as backends:
+        retrieve = Retrieve(backends.platform)
+        for seconds, alive in ((600, True), (901, False)):
+            moment = now() + timedelta(seconds=seconds)
+            then = Deliver(backends.platform, retrieve, FileSets(retrieve), {"raw"}, clock=partial(_at, moment))
+            for token in tokens:
+                with nullcontext() if alive else pytest.raises(DeadLink):
+                    then.fetch(token)
+
+
+def _at(moment: datetime) -> datetime:
+    return moment
+
+
+def _over(server: Server, id: str) -> Any:
     end = time.monotonic() + 120
     while (job := server.request("GET", f"/jobs/{id}").json())["state"] not in ("done", "failed"):
         assert time.monotonic() < end, json.dumps(job)
@@ -94,7 +121,7 @@ def _over(server: Any, id: str) -> Any:
     return job
 
 
-def _links(server: Any, id: str) -> dict[str, str]:
+def _links(server: Server, id: str) -> dict[str, str]:
     found: dict[str, str] = {}
     after = ""
     while True:

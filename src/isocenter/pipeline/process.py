@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from isocenter.archive.store import Caller
-from isocenter.errors import BadRequest, Forbidden, NotFound
+from isocenter.errors import Forbidden, NotFound
 from isocenter.jobs import Job
 from isocenter.pipeline.analyse import Analysis
 from isocenter.pipeline.jobs import Jobs
@@ -82,7 +82,7 @@ class Process:
     def outcome(self, job: Job) -> Processed:
         """What came of a job that `start` began."""
         if job.pipeline != PIPELINE:
-            raise BadRequest("this job was not begun by POST /process")
+            raise NotFound("there is no job with this id that POST /process began")
         if not job.is_final:
             return Processed(job)
         fault = next((fault.code for fault in self.jobs.faults(job.id)), job.code)
