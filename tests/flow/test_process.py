@@ -137,6 +137,27 @@ def test_an_image_that_is_kept_here_has_its_result_kept_beside_it(server: Server
     assert process(server, "isocenter:" + "a" * 26)[0] == 404
 
 
+def test_findings_of_dicom_lie_beside_as_a_report_and_as_what_shows_them(
+    server: Server, objects: S3Store, bucket: str
+) -> None:
+    obstore.put(objects, "in/labels/ct.dcm", ct_slice(9, 1, size=128))
+    status, told = process(server, f"s3://{bucket}/in/labels/ct.dcm", "labels")
+    assert status == 200, told
+    folder = f"s3://{bucket}/in/labels/ct_labels"
+    assert [one["url"] for one in told["made"]] == [f"{folder}.json", f"{folder}_sr.dcm", f"{folder}_pr.dcm"]
+    source = pydicom.dcmread(io.BytesIO(read(objects, "in/labels/ct.dcm")))
+    for name, sop_class in (("sr", "1.2.840.10008.5.1.4.1.1.88.33"), ("pr", "1.2.840.10008.5.1.4.1.1.11.1")):
+        made = pydicom.dcmread(io.BytesIO(read(objects, f"in/labels/ct_labels_{name}.dcm")))
+        assert (made.SOPClassUID, made.StudyInstanceUID) == (sop_class, source.StudyInstanceUID)
+        assert source.SOPInstanceUID in str(made)
+    # Found anew with other parameters, or again, the reports take the place of those before.
+    assert process(server, f"s3://{bucket}/in/labels/ct.dcm", "labels")[0] == 200
+    kept = server.post_form(ct_slice(9, 2, size=128)).json()["file_id"]
+    status, told = process(server, f"isocenter:{kept}", "labels")
+    assert status == 200, told
+    assert len([one for one in told["made"] if one["image_id"]]) == 2
+
+
 def test_the_same_key_is_the_same_job(server: Server, objects: S3Store, bucket: str) -> None:
     obstore.put(objects, "in/k/a.dcm", ct_slice(6, 1, size=64))
     told = [process(server, f"s3://{bucket}/in/k/a.dcm", key="one")[1] for _ in range(2)]

@@ -137,7 +137,14 @@ class _Steps:
             return ValidateStep(Validator(parameters.profile, limits=limits_of(self._settings)), self._platform.index)
         if isinstance(parameters, Algorithm):
             checked = self._analysis.check(parameters.algorithm, parameters.parameters)
-            return AlgorithmStep(self._analysis, checked, self._ingest, self._places, self._settings.default_store)
+            return AlgorithmStep(
+                self._analysis,
+                checked,
+                self._ingest,
+                self._places,
+                default_store=self._settings.default_store,
+                reports=parameters.reports,
+            )
         if isinstance(parameters, Delivering):
             return delivering_step(self._settings, self._platform, parameters)
         assert isinstance(parameters, Deidentification)

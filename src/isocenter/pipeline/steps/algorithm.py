@@ -19,22 +19,33 @@ from isocenter.pipeline.ingest import Batch, Ingest
 from isocenter.pipeline.locations import InBucket
 from isocenter.pipeline.places import Places
 from isocenter.pipeline.steps.base import Answer, Context, Done, Item, Refused, Stopped
+from isocenter.records import Kind
 
 _INPUTS = (".dcm", ".dicom", ".ima", ".nii.gz", ".nii", ".jpg", ".jpeg", ".png", ".gif")
-_SOURCE_IMAGES, _REFERENCED_INSTANCE, _DERIVATION = 0x00082112, 0x00081155, 0x00082111
+_REFERENCED_INSTANCE, _DERIVATION, _CLASS, _MAKER = 0x00081155, 0x00082111, 0x00080016, 0x00080070
+# Where a derived image, a Comprehensive SR and a presentation state name what they were made of.
+_SOURCES = ((0x00082112,), (0x0040A375, 0x00081115, 0x00081199), (0x00081115, 0x00081140))
 
 
 class AlgorithmStep:
     """Runs one algorithm, its parameters checked. What it made of an image goes in, or is written, beside it."""
 
     def __init__(
-        self, analysis: Analysis, checked: Checked, ingest: Ingest, places: Places, default_store: str
+        self,
+        analysis: Analysis,
+        checked: Checked,
+        ingest: Ingest,
+        places: Places,
+        *,
+        default_store: str,
+        reports: bool = True,
     ) -> None:
         self._analysis = analysis
         self._checked = checked
         self._ingest = ingest
         self._places = places
         self._default_store = default_store
+        self._reports = reports
 
     def run(self, items: Sequence[Item], context: Context) -> Mapping[str, Answer]:
         batch = self._ingest.batch(context.caller)
@@ -75,10 +86,17 @@ class AlgorithmStep:
         }
 
     def _take(self, item: Item, context: Context, batch: Batch) -> tuple[Output, list[dict[str, Any]]]:
-        output = self._analysis.run(self._checked, item.source, item.kind, seconds=context.timeout_seconds)
+        seconds = context.timeout_seconds
+        output = self._analysis.run(self._checked, item.source, item.kind, seconds=seconds)
+        reports: tuple[Made, ...] = ()
+        if self._reports and output.findings and item.kind is Kind.DICOM:
+            with suppress(Rejected):  # an image that no report can be written of has its findings all the same
+                reports = self._analysis.report(self._checked, item.source, output, seconds=seconds).made
         if isinstance(item.outside, InBucket):
-            return output, [self._beside(item, item.outside, one) for one in self._all_made(item, output)]
-        return output, [self._kept(item, number, one, batch) for number, one in enumerate(output.made)]
+            made = (*self._all_made(item, output), *reports)
+            return output, [self._beside(item, item.outside, one) for one in made]
+        made = (*output.made, *reports)
+        return output, [self._kept(item, number, one, batch) for number, one in enumerate(made)]
 
     def _all_made(self, item: Item, output: Output) -> Sequence[Made]:
         """What was made; of an algorithm that only finds, its findings as JSON."""
@@ -132,16 +150,25 @@ def same_origin(kept: bytes, made: Made) -> bool:
     return origin is not None and _origin(kept) == origin
 
 
-def _origin(data: bytes) -> tuple[bytes, bytes] | None:
-    """What a derived instance says that it was made of, and by what (the first word of Derivation Description)."""
+def _origin(data: bytes) -> tuple[bytes, ...] | None:
+    """What an instance says that it was made of, and by what: its class, maker and kind of derivation."""
     with suppress(Rejected):
         elements = header_of(InMemory(data), Limits()).elements
-        sources = elements.get(_SOURCE_IMAGES)
-        derivation = elements.get(_DERIVATION)
-        if sources is None or not isinstance(sources.value, list) or not sources.value or derivation is None:
-            return None
-        item: Mapping[int, Element] = sources.value[0]
-        reference = item.get(_REFERENCED_INSTANCE)
-        if reference is not None and isinstance(reference.value, bytes) and isinstance(derivation.value, bytes):
-            return reference.value.strip(b" \0"), derivation.value.split(b" ")[0]
+        source = next(filter(None, (_referenced(elements, path) for path in _SOURCES)), None)
+        if source is not None:
+            return source, _text(elements, _CLASS), _text(elements, _MAKER), _text(elements, _DERIVATION).split(b" ")[0]
     return None
+
+
+def _referenced(elements: Mapping[int, Element], path: Sequence[int]) -> bytes | None:
+    for tag in path:
+        sequence = elements.get(tag)
+        if sequence is None or not isinstance(sequence.value, list) or not sequence.value:
+            return None
+        elements = sequence.value[0]
+    return _text(elements, _REFERENCED_INSTANCE) or None
+
+
+def _text(elements: Mapping[int, Element], tag: int) -> bytes:
+    found = elements.get(tag)
+    return found.value.strip(b" \0") if found is not None and isinstance(found.value, bytes) else b""

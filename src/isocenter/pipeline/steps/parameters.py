@@ -43,6 +43,7 @@ class Algorithm(Parameters):
 
     algorithm: str = Field(max_length=64, description="Its name; isocenter algorithm list shows those there are.")
     parameters: dict[str, Any] = Field(default_factory=dict, description="As the algorithm has them.")
+    reports: bool = Field(True, description="Findings of DICOM images become an SR and a presentation state too.")
 
 
 class LinkTerms(BaseModel):
