@@ -47,11 +47,10 @@ def test_every_command_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
 
 
 def test_every_verb_of_the_command_table_exists_and_every_verb_is_in_it() -> None:
-    from isocenter.cli.main import app
+    from isocenter.cli.main import VERBS
 
     table = set(re.findall(r"^\| `isocenter (\w+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.M))
-    verbs = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
-    assert table == verbs
+    assert table == VERBS.keys()
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])

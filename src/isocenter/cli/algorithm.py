@@ -27,7 +27,9 @@ from isocenter.pipeline.analyse import Analysis, Checked
 from isocenter.records import Kind
 from isocenter.settings import load
 
-app = typer.Typer(help="Algorithms: list, show, run on files, begin a new one.", no_args_is_help=True)
+app = typer.Typer(
+    help="Algorithms: list, show, run on files, begin a new one.", no_args_is_help=True, add_completion=False
+)
 
 Name = Annotated[str, typer.Argument(help="An algorithm's name.")]
 Home = Annotated[Path | None, typer.Option(help="Folder that holds everything.")]

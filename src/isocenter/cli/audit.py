@@ -19,7 +19,7 @@ from isocenter.errors import BadRequest, Misconfigured
 from isocenter.ports.audit_log import AuditLog
 from isocenter.settings import load
 
-app = typer.Typer(help="Verify and export the audit log.", no_args_is_help=True)
+app = typer.Typer(help="Verify and export the audit log.", no_args_is_help=True, add_completion=False)
 
 Home = Annotated[Path | None, typer.Option(help="Folder that holds everything.")]
 _ANCHOR = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})\Z")

@@ -24,7 +24,7 @@ from isocenter.ports.platform import Platform
 from isocenter.records import Delivery, ImageQuery, ImageRecord, State, now
 from isocenter.settings import Settings, load
 
-app = typer.Typer(help="Give images out: by links, or to a destination.", no_args_is_help=True)
+app = typer.Typer(help="Give images out: by links, or to a destination.", no_args_is_help=True, add_completion=False)
 
 Home = Annotated[Path | None, typer.Option(help="Folder that holds everything.")]
 Images = Annotated[list[str] | None, typer.Argument(metavar="[IMAGE]...", help="Internal ids.")]

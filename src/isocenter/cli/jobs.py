@@ -26,7 +26,7 @@ from isocenter.pipeline.jobs import Jobs
 from isocenter.ports.job_ledger import JobLedger
 from isocenter.settings import load
 
-app = typer.Typer(help="List, watch and steer jobs.", no_args_is_help=True)
+app = typer.Typer(help="List, watch and steer jobs.", no_args_is_help=True, add_completion=False)
 
 Home = Annotated[Path | None, typer.Option(help="Folder that holds everything.")]
 Id = Annotated[str, typer.Argument(help="A job's id.")]

@@ -21,7 +21,9 @@ from isocenter.ports.platform import Platform
 from isocenter.settings import load
 
 app = typer.Typer(
-    help="Secrets of de-identification projects: new, list, rotate, export, import.", no_args_is_help=True
+    help="Secrets of de-identification projects: new, list, rotate, export, import.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 Home = Annotated[Path | None, typer.Option(help="Folder that holds the key store.")]

@@ -20,7 +20,7 @@ from isocenter.records import ApiKey, now
 from isocenter.settings import Settings, load
 from isocenter.web.auth import REVOKED_WITHIN, Scope, new_key
 
-app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True, add_completion=False)
 
 Home = Annotated[Path | None, typer.Option(help="Folder that holds everything.")]
 _MOST_LABEL = 100

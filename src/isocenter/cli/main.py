@@ -1,66 +1,76 @@
-"""`isocenter`: the verbs, and how their errors end."""
+"""`isocenter`: the verbs, each loaded when it is called, and how their errors end."""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from typing import Any
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from isocenter import __version__
-from isocenter.cli import (
-    algorithm,
-    audit,
-    check,
-    deid,
-    deliver,
-    ingest,
-    jobs,
-    key,
-    keys,
-    pipeline,
-    profile,
-    reidentify,
-    reindex,
-    serve,
-    show_settings,
-    validate,
-    verify,
-    watch,
-    worker,
-)
 from isocenter.errors import IsocenterError, Unavailable
+
+# Each verb, and where its function or, of several, its Typer lies. What all of them load together takes a second.
+VERBS = {
+    "serve": "serve:serve",
+    "ingest": "ingest:ingest",
+    "validate": "validate:validate",
+    "deid": "deid:deid",
+    "verify": "verify:verify",
+    "reidentify": "reidentify:reidentify",
+    "fsck": "check:fsck",
+    "scrub": "check:scrub",
+    "reindex": "reindex:reindex",
+    "restore": "check:restore",
+    "watch": "watch:watch",
+    "worker": "worker:worker",
+    "settings": "show_settings:settings",
+    "profile": "profile:app",
+    "key": "key:app",
+    "keys": "keys:app",
+    "pipeline": "pipeline:app",
+    "jobs": "jobs:app",
+    "algorithm": "algorithm:app",
+    "deliver": "deliver:app",
+    "audit": "audit:app",
+}
+
+
+class Verbs(TyperGroup):
+    """The group of all verbs."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        place = VERBS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, attribute = place.partition(":")
+        found = getattr(import_module(f"isocenter.cli.{module}"), attribute)
+        if not isinstance(found, typer.Typer):
+            alone = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+            alone.command(cmd_name)(found)
+            found = alone
+        command = get_command(found)
+        command.name = cmd_name
+        return command
+
 
 app = typer.Typer(
     name="isocenter",
+    cls=Verbs,
     help="A medical-imaging gateway: DICOM, NIfTI and pictures in; found, shown and given back.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command("serve")(serve.serve)
-app.command("ingest")(ingest.ingest)
-app.command("validate")(validate.validate)
-app.command("deid")(deid.deid)
-app.command("verify")(verify.verify)
-app.command("reidentify")(reidentify.reidentify)
-app.command("fsck")(check.fsck)
-app.command("scrub")(check.scrub)
-app.command("reindex")(reindex.reindex)
-app.command("restore")(check.restore)
-app.command("watch")(watch.watch)
-app.command("worker")(worker.worker)
-app.command("settings")(show_settings.settings)
-app.add_typer(profile.app, name="profile")
-app.add_typer(key.app, name="key")
-app.add_typer(keys.app, name="keys")
-app.add_typer(pipeline.app, name="pipeline")
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(algorithm.app, name="algorithm")
-app.add_typer(deliver.app, name="deliver")
-app.add_typer(audit.app, name="audit")
 
 
 def _version(wanted: bool) -> None:

@@ -21,7 +21,7 @@ from isocenter.pipeline.plan import Plan, plan_of
 from isocenter.records import ImageQuery
 from isocenter.settings import load
 
-app = typer.Typer(help="List, check, draw and run pipelines.", no_args_is_help=True)
+app = typer.Typer(help="List, check, draw and run pipelines.", no_args_is_help=True, add_completion=False)
 
 Home = Annotated[Path | None, typer.Option(help="Folder that holds everything.")]
 Name = Annotated[str, typer.Argument(help="A pipeline's name, or the path of a YAML file.")]

@@ -14,7 +14,9 @@ from isocenter.deid.rules import difference, explain
 from isocenter.deid.table import table
 from isocenter.dicom.dictionary import keyword_of
 
-app = typer.Typer(help="De-identification profiles: list, show, explain, compare.", no_args_is_help=True)
+app = typer.Typer(
+    help="De-identification profiles: list, show, explain, compare.", no_args_is_help=True, add_completion=False
+)
 
 Name = Annotated[str, typer.Argument(help="A shipped profile, or the path of a YAML file.")]
 
