@@ -43,13 +43,13 @@ def list_() -> None:
     table.add_column("name", no_wrap=True)
     for column in ("version", "takes", "gives", "package", "what it does"):
         table.add_column(column)
-    registry = Registry.standard()
-    for name in registry.names():
-        package, fault = registry.entry(name).package, registry.fault(name)
+    known = Registry.standard()
+    for name in known.names():
+        package, fault = known.entry(name).package, known.fault(name)
         if fault is not None:
             table.add_row(escape(name), "", "", "", escape(package), f"[red]broken:[/red] {escape(fault)}")
             continue
-        found = registry.get(name)
+        found = known.get(name)
         takes, gives = ", ".join(found.takes), ", ".join(found.gives)
         table.add_row(name, escape(found.version), takes, gives, escape(package), escape(found.description))
     Console().print(table)
@@ -61,8 +61,8 @@ def show(
     schema: Annotated[bool, typer.Option("--schema", help="Only the JSON Schema of its parameters.")] = False,
 ) -> None:
     """An algorithm's parameters, as a table and as JSON Schema."""
-    registry = Registry.standard()
-    found, described = registry.get(name), registry.schema(name)
+    known = Registry.standard()
+    found, described = known.get(name), known.schema(name)
     if not schema:
         console = Console()
         console.print(f"[bold]{name}[/bold] {escape(found.version)}: {escape(found.description)}", highlight=False)

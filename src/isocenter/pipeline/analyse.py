@@ -48,7 +48,7 @@ class Analysis:
 
     def __init__(
         self,
-        registry: Registry,
+        known: Registry,
         sandbox: Sandbox,
         *,
         seconds: float = 60.0,
@@ -56,7 +56,7 @@ class Analysis:
         most_bytes: int = 512 << 20,
         detectors: Mapping[Asks, Callable[[], Look]] | None = None,
     ) -> None:
-        self.registry = registry
+        self.known = known
         self._sandbox = sandbox
         self._seconds = seconds
         self._limits = limits or Limits()
@@ -65,7 +65,7 @@ class Analysis:
 
     def check(self, algorithm: str, parameters: Mapping[str, Any]) -> Checked:
         """NotFound for an unknown algorithm, BadRequest for wrong parameters, which it names; Misconfigured."""
-        found = self.registry.get(algorithm)
+        found = self.known.get(algorithm)
         try:
             given = found.parameters.model_validate(dict(parameters))
         except ValidationError as error:
@@ -73,7 +73,7 @@ class Analysis:
             raise BadRequest(f"wrong parameters for {algorithm}: {'; '.join(faults)}", code="bad-parameters") from None
         gives = tuple(str(each) for each in found.gives)
         plain = given.model_dump(mode="json")
-        entry = self.registry.entry(algorithm)
+        entry = self.known.entry(algorithm)
         return Checked(found.name, found.version, found.suffix, gives, plain, found.asks, entry)
 
     def run(self, checked: Checked, source: Readable, kind: Kind, *, seconds: float | None = None) -> Output:
@@ -136,7 +136,7 @@ class Analysis:
 
     def _looked(self, checked: Checked, request: Request, seconds: float) -> Output:
         """Frames are decoded in the worker; the detector, which needs its model or the network, looks at them here."""
-        algorithm = self.registry.get(checked.algorithm)
+        algorithm = self.known.get(checked.algorithm)
         parameters = algorithm.parameters.model_validate(checked.parameters)
         assert checked.asks is not None
         look = self._detectors[checked.asks]()

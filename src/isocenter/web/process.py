@@ -80,9 +80,9 @@ class AlgorithmList(BaseModel):
 def algorithms(request: Request, access: Processor) -> Response:
     """The algorithms there are, each with its parameters as JSON Schema."""
     services: Services = request.app.state.services
-    registry = services.process.analysis.registry
+    known = services.process.analysis.known
     return json_response(
-        {"algorithms": [_algorithm(registry, name) for name in registry.names() if registry.fault(name) is None]}
+        {"algorithms": [_algorithm(known, name) for name in known.names() if known.fault(name) is None]}
     )
 
 
@@ -155,15 +155,15 @@ def _answer(request: Request, services: Services, job: Job, under_way: int = 202
     return json_response(_view(found), headers=where)
 
 
-def _algorithm(registry: Registry, name: str) -> dict[str, Any]:
-    found = registry.get(name)
+def _algorithm(known: Registry, name: str) -> dict[str, Any]:
+    found = known.get(name)
     return {
         "name": name,
         "version": found.version,
         "description": found.description,
         "takes": [str(each) for each in found.takes],
         "gives": [str(each) for each in found.gives],
-        "parameters": registry.schema(name),
+        "parameters": known.schema(name),
     }
 
 
