@@ -67,7 +67,7 @@ def test_no_way_to_write_this_machine_reaches_it(canary: Canary, host: str) -> N
 
 def test_a_name_with_one_address_that_is_not_public_is_refused(canary: Canary) -> None:
     for found in ([PUBLIC, "127.0.0.1"], ["127.0.0.1", PUBLIC], ["::1"], []):
-        outgoing = Outgoing(most_bytes=1000, seconds=5, resolve=lambda host, port, found=found: found)  # type: ignore[misc]
+        outgoing = Outgoing(most_bytes=1000, seconds=5, resolve=lambda host, port, found=found: found)  # type: ignore[misc]  # its default
         with pytest.raises(Forbidden):
             list(outgoing.fetch("host.example", canary.port, "/"))
     assert canary.connections == 0

@@ -45,7 +45,7 @@ class World:
         try:
             arriving.write(data)
             arriving.finish()
-        except BaseException:
+        except BaseException:  # as the route does
             arriving.abort()
             raise
 
