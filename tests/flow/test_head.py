@@ -45,8 +45,13 @@ def address(world: Any, template: str, *, there: bool = True) -> str:
     image = world.image if there else access_world.Instance("1.2.3", "1.2.3", "1.2.3", b"")
     path = template.format(
         store="raw", study=image.study, series=image.series, instance=image.instance, frames="1", path="7FE00010",
-        file_id=world.image_id if there else "a" * 26,
+        file_id=world.image_id if there else "a" * 26, name="check" if there else "none", token="none",
+        id="none" if not there else world.delivery_id if template.startswith("/deliveries") else world.job_id,
     )  # fmt: skip
+    if template == "/events/stream":
+        path += "?seconds=0"
+    if template.endswith("/results"):
+        path += f"?image={world.image_id}"
     if template.endswith("/wado"):
         path += f"?requestType=WADO&studyUID={image.study}&seriesUID={image.series}&objectUID={image.instance}"
     return path + (f"?{access_world.query_of(image)}" if template.startswith("/images") else "")

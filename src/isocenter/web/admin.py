@@ -104,11 +104,13 @@ async def stream(
     after: Annotated[int, Query(ge=0, le=2**62, description="The last sequence already seen.")] = 0,
     seconds: Annotated[int, Query(ge=0, le=3600, description="How long to go on; a browser asks again itself.")] = 3600,
     last_event_id: Annotated[
-        str | None, Header(pattern=r"^[0-9]{1,18}$", description="As browsers send it; comes before `after`.")
+        str | None,
+        Header(description="As browsers send it; comes before `after`. What is no id of ours is passed over."),
     ] = None,
 ) -> Response:
     """The change feed as it grows: each event's id is its sequence, so that nothing is missed or told twice."""
-    begin = after if last_event_id is None else int(last_event_id)
+    known = last_event_id is not None and last_event_id.isascii() and last_event_id.isdigit()
+    begin = min(int(last_event_id[:20]), 2**62) if known and last_event_id is not None else after
     events = _growing(request, access, begin, seconds)
     return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
