@@ -152,6 +152,16 @@ class Uploads:
         done = self.completed(session)
         if done is not None:
             return done
+        try:
+            return self._complete(session, plan, caller)
+        except (Conflict, NotFound):
+            # Another request may have completed it under our hands, and taken the parts away: then its answer holds.
+            done = self.completed(session)
+            if done is None:
+                raise
+            return done
+
+    def _complete(self, session: Session, plan: Plan | None, caller: Caller) -> Completed:
         here = self.received(session)
         missing = [
             number

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,6 +17,7 @@ from isocenter.pipeline.ingest import Ingest
 from isocenter.pipeline.jobs import Jobs, OnceOpened
 from isocenter.pipeline.plan import Plan
 from isocenter.pipeline.uploads import PART, Announced, Session, Uploads
+from isocenter.ports.blob_store import BlobStat, BlobStore
 from isocenter.ports.platform import Platform
 from isocenter.records import ImageQuery
 from isocenter.testing.faults import FaultyBlobStore
@@ -111,6 +112,46 @@ def test_whoever_completes_at_once_gets_one_answer_and_one_job(world: World) -> 
     assert len(world.platform.index.images(ImageQuery()).items) == 3
     assert len(world.platform.jobs.jobs().items) == 1
     assert not [key for key in world.uploaded() if "/part/" in key]
+
+
+class _Overtaken(FaultyBlobStore):
+    """A blob store under which something else happens before the first part, or the list of parts, is read."""
+
+    def __init__(self, inner: BlobStore, before: str) -> None:
+        super().__init__(inner, Faults())
+        self.before = before
+        self.happens: Callable[[], object] | None = None
+
+    def _now(self, call: str) -> None:
+        happens = self.happens
+        if call == self.before and happens is not None:
+            self.happens = None
+            happens()
+
+    def stream(self, key: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        self._now("stream")
+        return super().stream(key, offset, length)
+
+    def list(self, prefix: str = "") -> Iterator[BlobStat]:
+        self._now("list")
+        return super().list(prefix)
+
+
+@pytest.mark.parametrize("before", ["stream", "list"])
+def test_who_is_overtaken_by_another_completion_answers_as_it_did(
+    make_platform: Callable[..., Platform], before: str
+) -> None:
+    plain = make_platform()
+    overtaken = _Overtaken(plain.blobs, before)
+    first, second = World(plain), World(make_platform(blobs=overtaken, index=plain.index))
+    data = ct_slice(1, 1, size=16)
+    session = first.begin(data)
+    first.send(session, 0, data)
+    overtaken.happens = lambda: first.uploads.complete(session, None, ME)
+    done = second.uploads.complete(session, None, ME)
+    assert overtaken.happens is None
+    assert done.receipts[0]["outcome"] == "stored"
+    assert done == first.uploads.completed(session)
 
 
 def test_a_completion_that_was_cut_short_is_done_again(make_platform: Callable[..., Platform]) -> None:
