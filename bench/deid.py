@@ -17,18 +17,23 @@ SECTION = "De-identify"
 FEW = 4  # files of the run that says what starting up takes
 LARGE_FRAMES = 255  # 134 MB
 _LARGE = 4  # files: one takes less time than start-up varies by
+_SLICES = 12  # each takes seconds where text is looked for
 _PEAK_MB = 150
 _TRIES = 2  # of the short run: the shorter one counts
 
 
 @dataclass(frozen=True)
 class DeidWork:
-    """Files to de-identify: how many, how each is made."""
+    """Files to de-identify: how many, how each is made, and whether for profiles that read what stands in pixels."""
 
     name: str
     title: str
     count: int
     goal: Goal = NO_GOAL
+    reads_pixels: bool = False
+
+    def is_for(self, tool: Tool) -> bool:
+        return tool.reads_pixels == self.reads_pixels
 
 
 def works(count: int) -> list[DeidWork]:
@@ -39,6 +44,7 @@ def works(count: int) -> list[DeidWork]:
         DeidWork("deid-534k", "CT 512x512 of 534 KB, 100 private attributes", count, replace(peak, per_second=350)),
         DeidWork("deid-134m", f"enhanced multi-frame of 134 MB, {LARGE_FRAMES} frames", _LARGE,
                  replace(peak, mb_per_second=900)),
+        DeidWork("deid-slices", "CT 512x512 of 534 KB, each slice searched for text", _SLICES, reads_pixels=True),
     ]  # fmt: skip
 
 
@@ -67,7 +73,7 @@ class Folders:
             with path.open("wb") as file:
                 file.writelines(self._corpus.multi_frame(LARGE_FRAMES).chunks(identity))
             return
-        template = self._corpus.private(512 if name == "deid-534k" else 128)
+        template = self._corpus.private(512 if name in ("deid-534k", "deid-slices") else 128)
         path.write_bytes(template.instance(identity))
 
     def size(self, name: str, count: int) -> int:

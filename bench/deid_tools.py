@@ -21,11 +21,20 @@ class Tool:
     name: str
     version: str
     command: Command
+    reads_pixels: bool = False
 
 
 def tools(names: list[str], programs: Path | None = None) -> list[Tool]:
-    """Isocenter with two profiles, then what is installed; `programs` is a folder of more of them."""
-    found = [] if "isocenter" not in names else [_isocenter("basic"), _isocenter("tcia")]
+    """Isocenter with three profiles, then what is installed; `programs` is a folder of more of them."""
+    found = (
+        []
+        if "isocenter" not in names
+        else [
+            _isocenter("basic"),
+            _isocenter("longitudinal"),
+            _isocenter("tcia", reads_pixels=True),
+        ]
+    )
     path = None if programs is None else str(programs)
     gdcm = shutil.which("gdcmanon")
     if gdcm is not None and shutil.which("openssl") is not None:
@@ -37,14 +46,14 @@ def tools(names: list[str], programs: Path | None = None) -> list[Tool]:
     return found
 
 
-def _isocenter(profile: str) -> Tool:
+def _isocenter(profile: str, *, reads_pixels: bool = False) -> Tool:
     program = str(Path(sys.executable).with_name("isocenter"))
 
     def command(source: Path, destination: Path, kept: Path) -> list[str]:
         home = ["--home", str(kept / "home"), "--report", f"{destination}.report"]
         return [program, "deid", str(source), str(destination), "--profile", profile, "--jobs", "1", *home]
 
-    return Tool(f"Isocenter {profile}", "", command)
+    return Tool(f"Isocenter {profile}", "", command, reads_pixels)
 
 
 def _gdcm(source: Path, destination: Path, kept: Path) -> list[str]:

@@ -143,7 +143,7 @@ class Bench:
         folders = deid.Folders(self.corpus, self.cache) if works else None
         for turn in range(self.rounds if folders is not None else 0):
             for work in works:
-                for tool in _by_turns(self.tools, turn):
+                for tool in _by_turns([tool for tool in self.tools if work.is_for(tool)], turn):
                     steps.say(f"round {turn + 1} of {self.rounds}, {tool.name}: {work.name}")
                     assert folders is not None
                     found.append(deid.measure(folders, tool, work, turn, core))
@@ -167,7 +167,8 @@ class Bench:
         reads = len(self.read_works(archive))
         index = 2 * sum(len(self.index_works(shape)) for shape in self.shapes)
         each = self.rounds * (len(self.store_names()) + reads) + (1 if reads else 0)
-        return each * len(self.kinds) + self.rounds * (index + len(self.tools) * len(self.deid_works()))
+        deidentified = sum(work.is_for(tool) for work in self.deid_works() for tool in self.tools)
+        return each * len(self.kinds) + self.rounds * (index + deidentified)
 
 
 def _by_turns(things: Sequence[T], turn: int) -> Sequence[T]:

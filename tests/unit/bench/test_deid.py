@@ -80,3 +80,10 @@ def test_others_count_where_they_are_installed(tmp_path):
     assert "dicognito" not in found
     assert found["dicom-anonymizer"].version == "dicom-anonymizer 9.9"
     assert "--jobs" in found["Isocenter tcia"].command(Path("in"), Path("out"), tmp_path)
+
+
+def test_who_searches_pixels_for_text_does_the_work_made_for_it_and_no_other():
+    found = {one.name: one for one in tools(["isocenter"])}
+    done = {tool: [work.name for work in deid.works(8) if work.is_for(found[tool])] for tool in found}
+    assert done["Isocenter tcia"] == ["deid-slices"]
+    assert done["Isocenter longitudinal"] == ["deid-start", "deid-39k", "deid-534k", "deid-134m"]
