@@ -18,10 +18,12 @@ from isocenter.adapters.memory.deliveries import MemoryDeliveries
 from isocenter.adapters.memory.events import MemoryEventFeed
 from isocenter.adapters.memory.index import MemoryIndex
 from isocenter.adapters.memory.job_ledger import MemoryJobLedger
+from isocenter.adapters.memory.open_studies import MemoryOpenStudies
 from isocenter.adapters.memory.results import MemoryResults
 from isocenter.adapters.memory.sandbox import InProcessSandbox
 from isocenter.adapters.memory.search import MemorySearchIndex
 from isocenter.adapters.memory.secrets import MemorySecrets
+from isocenter.adapters.memory.webhooks import MemoryWebhooks
 from isocenter.ports.platform import Platform
 
 # In CI a change is judged by its own faults: the examples are the same at each run. At a desk they are new.
@@ -46,6 +48,8 @@ def in_memory(**parts: Any) -> Platform:
         secrets=MemorySecrets(),
         api_keys=MemoryApiKeys(database, AUDIT_KEY),
         deliveries=MemoryDeliveries(database, AUDIT_KEY),
+        webhooks=MemoryWebhooks(database, AUDIT_KEY),
+        open_studies=MemoryOpenStudies(),
         sandbox=InProcessSandbox(),
     )
     return replace(platform, **parts)

@@ -268,13 +268,18 @@ class Receipt:
         return self.outcome in ("stored", "duplicate", "replaced")
 
 
+IMAGE_EVENTS = ("image.stored", "image.replaced", "image.deleted", "image.restored", "image.purged")
+STUDY_COMPLETE = "study.complete"
+EVENTS = (*IMAGE_EVENTS, STUDY_COMPLETE)
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One entry of the change feed. `sequence` grows without gaps being promised; 0 before it is appended."""
 
-    type: str  # image.stored, image.replaced, image.deleted, image.restored, image.purged
+    type: str  # one of EVENTS
     store: str
-    image: str  # internal id
+    image: str  # internal id; of study.complete the last image that came
     at: datetime
     sequence: int = 0
 

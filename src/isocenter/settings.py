@@ -16,6 +16,7 @@ from pydantic_settings import (
 from isocenter.dicom.attributes import Named
 from isocenter.errors import IsocenterError, Misconfigured
 from isocenter.pipeline.destinations import DestinationAt
+from isocenter.pipeline.listeners import trusted_origins
 from isocenter.pipeline.locations import Allowed
 
 LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
@@ -114,6 +115,24 @@ class Settings(BaseSettings):
     )
     jobs_kept_days: float = Field(30, ge=0, description="How long a job that is over keeps more than its summary.")
 
+    study_quiet_seconds: float = Field(
+        60, ge=0, le=86400, description="After so long without a new image a study counts as complete; 0: never."
+    )
+    on_study_complete: str | None = Field(
+        None, pattern=r"^[a-z0-9-]{1,64}$", description="Pipeline that is run over each study that is complete."
+    )
+    webhook_urls: tuple[str, ...] = Field(
+        (),
+        description="Origins inside (http://host:port, https://host:port) that webhooks may lead to, besides every"
+        " public address by https.",
+    )
+    webhook_seconds: float = Field(10, gt=0, le=120, description="Longest wait for a webhook's listener.")
+    webhook_attempts: int = Field(10, ge=1, le=100, description="After so many attempts an event is a dead letter.")
+    webhook_retry_seconds: float = Field(
+        10, gt=0, le=3600, description="Wait before the second attempt; before each further one it is twice as long."
+    )
+    webhook_longest_retry_seconds: float = Field(3600, gt=0, le=86400, description="Longest wait between attempts.")
+
     auth: Literal["none", "keys", "oidc", "keys+oidc"] = Field("none", description="Who may come in.")
     oidc_issuer: str | None = Field(None, description="Issuer of access tokens, exactly as in their `iss`.")
     oidc_audience: str | None = Field(None, description="Audience that tokens must be for (`aud`).")
@@ -160,6 +179,12 @@ class Settings(BaseSettings):
     def _places(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
         for entry in entries:
             Allowed.parse(entry)
+        return entries
+
+    @field_validator("webhook_urls")
+    @classmethod
+    def _origins(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        trusted_origins(entries)
         return entries
 
     @model_validator(mode="after")

@@ -46,6 +46,7 @@ PATIENT = "CANARYPATIENT77"
 CANARIES = (b"CANARYFAMILY", b"CANARYPATIENT77", b"CANARYPIXELS")
 
 
+LISTENER = "https://listener.example/arrived"  # nobody is there, and nothing is sent: there is no worker
 FOUND = b'{"algorithm":"quality","version":"1","findings":[],"made":[]}'
 PIPELINE = "name: check\nsteps: [{name: validate, use: validate}]\n"
 
@@ -202,6 +203,7 @@ class World:
     image_id: str  # internal id of `image` in raw
     job_id: str  # a job on raw that is over
     delivery_id: str  # a delivery of `image`
+    webhook_id: str
 
     def key(self, *scopes: str, **times: Any) -> str:
         key, text = new_key("test", scopes, **times)
@@ -225,6 +227,7 @@ def world(home: Path, everything: Sequence[str], **settings: Any) -> Iterator[Wo
         "auth": "keys+oidc",
         "oidc_issuer": issuer.url,
         "oidc_audience": AUDIENCE,
+        "webhook_urls": ("https://listener.example",),
         **settings,
     }
     configured = Settings(home=home, port=0, worker_slots=0, process_seconds=0, **given)
@@ -246,7 +249,7 @@ def world(home: Path, everything: Sequence[str], **settings: Any) -> Iterator[Wo
         deadline = time.monotonic() + 20
         while not server.started and time.monotonic() < deadline:
             time.sleep(0.02)
-        made = World(services, app, issuer, port, client, new_instance(), "", "", "")
+        made = World(services, app, issuer, port, client, new_instance(), "", "", "", "")
         put = made.put(made.image, f"Bearer {made.key(*everything)}")
         assert put.status == 200, put.body
         found = services.platform.index.images(_all()).items[0]
@@ -256,7 +259,8 @@ def world(home: Path, everything: Sequence[str], **settings: Any) -> Iterator[Wo
         services.platform.jobs.create(job, ())
         services.platform.results.put([Result(found.id, job.id, "algorithm", "findings", FOUND, new_moment())])
         delivery, _ = services.deliver.create("raw", [found.id], Terms(), Caller("test"))
-        yield World(services, app, issuer, port, client, made.image, found.id, job.id, delivery.id)
+        webhook, _ = services.webhooks.add(LISTENER, ("image.stored",), None, Caller("test"))
+        yield World(services, app, issuer, port, client, made.image, found.id, job.id, delivery.id, webhook.id)
     finally:
         client.close()
         server.should_exit = True

@@ -46,7 +46,10 @@ def address(world: Any, template: str, *, there: bool = True) -> str:
     path = template.format(
         store="raw", study=image.study, series=image.series, instance=image.instance, frames="1", path="7FE00010",
         file_id=world.image_id if there else "a" * 26, name="check" if there else "none", token="none",
-        id="none" if not there else world.delivery_id if template.startswith("/deliveries") else world.job_id,
+        id="none" if not there else next(
+            (id for of, id in (("/deliveries", world.delivery_id), ("/webhooks", world.webhook_id))
+             if template.startswith(of)), world.job_id,
+        ),
     )  # fmt: skip
     if template == "/events/stream":
         path += "?seconds=0"

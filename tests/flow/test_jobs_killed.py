@@ -134,7 +134,7 @@ def test_whatever_is_killed_every_image_is_done_once(tmp_path: Path, settings: M
         told = with_server.request("GET", f"/jobs/{job}/results?{ids}").json()["results"]
         assert [one["kind"] for one in told] == ["evidence"] * min(60, IMAGES)
         events = with_server.request("GET", "/events?limit=1000").json()["events"]
-        stored = [event["image"] for event in events if event["store"] == "deidentified"]
+        stored = [each["image"] for each in events if (each["store"], each["type"]) == ("deidentified", "image.stored")]
         assert sorted(stored) == sorted(image["id"] for image in kept)
     finally:
         with_server.stop()

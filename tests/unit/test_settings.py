@@ -64,3 +64,10 @@ def test_settings_cross_into_other_processes_and_hide_their_secrets(tmp_path: Pa
     found = load(home=tmp_path, audit_key="a secret of some length")
     assert pickle.loads(pickle.dumps(found)) == found
     assert "a secret" not in found.model_dump_json() + repr(found)
+
+
+def test_places_inside_that_are_told_of_events_are_named_by_origin_alone(tmp_path: Path) -> None:
+    assert load(home=tmp_path, webhook_urls=("http://10.0.0.1:9000",)).webhook_urls == ("http://10.0.0.1:9000",)
+    for entry in ("http://10.0.0.1:9000/path", "10.0.0.1", "https://user@inside.example"):
+        with pytest.raises(ValidationError, match="webhook_urls"):
+            load(home=tmp_path, webhook_urls=(entry,))

@@ -1,4 +1,5 @@
-"""Everything that is fetched from addresses which callers name: HTTPS to checked public addresses, and nothing else."""
+"""Everything that is fetched from or sent to addresses which callers name: HTTPS to checked public addresses, and, of
+what is sent, to those that the operator trusts."""
 
 from __future__ import annotations
 
@@ -7,13 +8,14 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, suppress
-from http.client import HTTPException, HTTPSConnection
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from http.client import HTTPException, HTTPResponse, HTTPSConnection
 
 from isocenter.errors import BackendUnavailable, Forbidden, LimitExceeded, NotFound
 
 _CHUNK = 1 << 18
+_HEARD = 1 << 16  # bytes of an answer that nobody reads
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _SPECIAL = ipaddress.IPv4Network("192.0.0.0/24")  # which older Pythons take for global
 _NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
@@ -51,7 +53,7 @@ def is_public(text: str) -> bool:
 
 
 class Outgoing:
-    """Fetches by HTTPS.
+    """Requests by HTTPS.
 
     A name is resolved once, every address of it checked, and the one that was checked connected to; redirects are not
     followed, no credential of ours is sent, bytes and time are bounded.
@@ -79,14 +81,8 @@ class Outgoing:
         LimitExceeded over `most_bytes`, BackendUnavailable where the other side does not do its part.
         """
         until = time.monotonic() + self._seconds
-        address = self._address(host, port)
-        connection = _Pinned(host, port, address, self._context, self._connect, self._seconds)
-        # The time-out of a socket is for each read; who sends a byte a second would keep it for ever.
-        watch = threading.Timer(self._seconds, connection.cut)
-        watch.daemon = True
-        watch.start()
-        with closing(connection), ExitStack() as ending:
-            ending.callback(watch.cancel)
+        connection = self._connection(host, port, self._address(host, port))
+        with self._watched(connection):
             try:
                 connection.request("GET", target, headers={"Accept": "*/*", "Accept-Encoding": "identity"})
                 answer = connection.getresponse()
@@ -112,35 +108,85 @@ class Outgoing:
                 if answer.length:
                     raise BackendUnavailable("the other side ended before its content did", code="fetch-cut-short")
             except (OSError, HTTPException, ValueError) as error:
-                raise BackendUnavailable(
-                    f"the other side cannot be reached ({type(error).__name__})", code="fetch-failed"
-                ) from None
+                raise _unreachable(error) from None
+
+    def post(
+        self,
+        host: str,
+        port: int,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        trusted: bool = False,
+        tls: bool = True,
+    ) -> int:
+        """The status that a POST is answered with, whatever it is; what else is answered is passed over.
+
+        Raises Forbidden where the name leads to an address that is not public and the place is not trusted, and
+        BackendUnavailable. Without TLS nothing goes to a place that is not trusted.
+        """
+        if not (tls or trusted):
+            raise Forbidden("only https leads to the outside", code="not-https")
+        connection = self._connection(host, port, self._address(host, port, trusted=trusted), tls=tls)
+        with self._watched(connection):
+            try:
+                connection.request("POST", target, body, dict(headers))
+                answer = connection.getresponse()
+            except (OSError, HTTPException, ValueError) as error:
+                raise (self._too_slow() if connection.was_cut else _unreachable(error)) from None
+            with closing(answer):
+                if connection.was_cut:  # headers that ended so may look whole
+                    raise self._too_slow()
+                # It has said whether it took it. Some servers count it as a fault where nobody hears them out.
+                with suppress(OSError, HTTPException, ValueError):
+                    _pass_over(answer)
+                return answer.status
+
+    def may_reach(self, host: str, port: int) -> None:
+        """Forbidden where a name leads to an address that is not public now; one that leads nowhere may do so later."""
+        with suppress(BackendUnavailable):
+            self._address(host, port)
+
+    def _connection(self, host: str, port: int, address: str, *, tls: bool = True) -> _Pinned:
+        context = self._context if tls else None
+        return _Pinned(host, port, address, context, self._connect, self._seconds)
+
+    @contextmanager
+    def _watched(self, connection: _Pinned) -> Iterator[None]:
+        """The time-out of a socket is for each read; who sends a byte a second would keep it for ever."""
+        watch = threading.Timer(self._seconds, connection.cut)
+        watch.daemon = True
+        watch.start()
+        with closing(connection), ExitStack() as ending:
+            ending.callback(watch.cancel)
+            yield
 
     def _too_slow(self) -> BackendUnavailable:
-        return BackendUnavailable(f"it took over {self._seconds:.0f} s to fetch", code="fetch-timeout")
+        return BackendUnavailable(f"it took over {self._seconds:.0f} s", code="fetch-timeout")
 
     def _too_large(self) -> LimitExceeded:
         return LimitExceeded(f"what is there is larger than {self._most} bytes", code="too-large")
 
-    def _address(self, host: str, port: int) -> str:
+    def _address(self, host: str, port: int, *, trusted: bool = False) -> str:
         try:
             found = self._resolve(host, port)
         except (OSError, UnicodeError):
             raise BackendUnavailable("the name of the host cannot be resolved", code="no-such-host") from None
-        if not found or not all(map(is_public, found)):
+        if not found or not (trusted or all(map(is_public, found))):
             raise Forbidden("the host has an address that is not a public one", code="address-not-public")
         return found[0]
 
 
 class _Pinned(HTTPSConnection):
-    """A connection to one address, whose certificate has to be that of the name."""
+    """A connection to one address, whose certificate has to be that of the name; without a context it is plain."""
 
     def __init__(
         self,
         host: str,
         port: int,
         address: str,
-        context: ssl.SSLContext,
+        context: ssl.SSLContext | None,
         connect: Callable[[str, int, float], socket.socket],
         seconds: float,
     ) -> None:
@@ -152,7 +198,9 @@ class _Pinned(HTTPSConnection):
 
     def connect(self) -> None:
         plain = self._plainly(self._address, self.port, float(self.timeout or 0))
-        self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
+        self.sock = plain if self._tls is None else self._tls.wrap_socket(plain, server_hostname=self.host)
+        if self.was_cut:  # before there was anything to cut; connecting and shaking hands end in time by themselves
+            raise TimeoutError
 
     def cut(self) -> None:
         """End it, whoever waits for what."""
@@ -163,3 +211,13 @@ class _Pinned(HTTPSConnection):
 
 def _connected(address: str, port: int, seconds: float) -> socket.socket:
     return socket.create_connection((address, port), timeout=seconds)
+
+
+def _pass_over(answer: HTTPResponse) -> None:
+    left = _HEARD
+    while left > 0 and (chunk := answer.read1(left)):
+        left -= len(chunk)
+
+
+def _unreachable(error: Exception) -> BackendUnavailable:
+    return BackendUnavailable(f"the other side cannot be reached ({type(error).__name__})", code="fetch-failed")

@@ -24,10 +24,12 @@ from isocenter.adapters.sql.events import SqlEventFeed
 from isocenter.adapters.sql.index import SqlIndex
 from isocenter.adapters.sql.job_ledger import SqlJobLedger
 from isocenter.adapters.sql.migrate import migrate
+from isocenter.adapters.sql.open_studies import SqlOpenStudies
 from isocenter.adapters.sql.results import SqlResults
 from isocenter.adapters.sql.search import SqlSearchIndex
 from isocenter.adapters.sql.secrets import SqlSecrets
 from isocenter.adapters.sql.step_ledger import SqlStepLedger
+from isocenter.adapters.sql.webhooks import SqlWebhooks
 from isocenter.archive.delete import Delete
 from isocenter.archive.reindex import reindex
 from isocenter.archive.search import BASE, prepare
@@ -82,6 +84,8 @@ def open_backends(settings: Settings) -> Backends:
         secrets=secrets,
         api_keys=SqlApiKeys(database, audit_key),
         deliveries=SqlDeliveries(database, audit_key),
+        webhooks=SqlWebhooks(database, audit_key),
+        open_studies=SqlOpenStudies(database),
         sandbox=sandbox,
     )
 

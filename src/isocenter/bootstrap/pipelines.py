@@ -12,13 +12,14 @@ from isocenter.bootstrap.analysing import analysis_of
 from isocenter.bootstrap.backends import Backends, ingest_of, limits_of, object_store
 from isocenter.bootstrap.deidentifying import DEID_KEY, deidentifier_of
 from isocenter.bootstrap.delivering import delivering_step
+from isocenter.bootstrap.notifying import completing, sending
 from isocenter.deid.profile import load as deidentification_profile
 from isocenter.jobs import Job
 from isocenter.pipeline.ingest import Ingest
 from isocenter.pipeline.jobs import Jobs, OnceOpened
 from isocenter.pipeline.locations import Allowed, InBucket
 from isocenter.pipeline.places import Places
-from isocenter.pipeline.plan import Plans, StepPlan
+from isocenter.pipeline.plan import Plan, Plans, StepPlan
 from isocenter.pipeline.process import Process
 from isocenter.pipeline.run_task import TaskRunner
 from isocenter.pipeline.steps.algorithm import AlgorithmStep
@@ -41,6 +42,12 @@ _FETCH_SECONDS = 120.0
 def plans_of(settings: Settings) -> Plans:
     """The pipelines there are."""
     return Plans(settings.pipelines or settings.home / "pipelines")
+
+
+def plan_on_completion(settings: Settings) -> Plan | None:
+    """What is run over studies that are complete; NotFound where there is no such pipeline."""
+    name = settings.on_study_complete
+    return None if name is None else plans_of(settings).load(name)
 
 
 def queue_url(settings: Settings) -> str:
@@ -75,7 +82,8 @@ def open_worker(settings: Settings, backends: Backends) -> Worker:
     steps = _Steps(settings, platform, places)
     runner = TaskRunner(platform, jobs, steps, executor, slots=slots, lease=lease, places=places)
     workers = DbosWorkers(url, executor=executor, slots=slots)
-    return Worker(jobs, platform.jobs, workflow, workers, runner, timedelta(days=settings.jobs_kept_days))
+    beside = (sending(settings, platform), completing(settings, platform, jobs, plan_on_completion(settings)))
+    return Worker(jobs, platform.jobs, workflow, workers, runner, timedelta(days=settings.jobs_kept_days), beside)
 
 
 def places_of(settings: Settings, platform: Platform) -> Places:
@@ -96,7 +104,8 @@ def places_of(settings: Settings, platform: Platform) -> Places:
 
 def uploads_of(platform: Platform, ingest: Ingest, jobs: Jobs) -> Uploads:
     """Upload sessions over the blobs."""
-    return Uploads(platform.blobs, ingest, jobs, platform.secrets.create(UPLOADS_KEY, token_bytes(32)))
+    key = platform.secrets.create(UPLOADS_KEY, token_bytes(32))
+    return Uploads(platform.blobs, ingest, jobs, key, events=platform.events)
 
 
 def process_of(settings: Settings, platform: Platform, jobs: Jobs) -> Process:

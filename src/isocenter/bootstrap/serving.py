@@ -14,7 +14,8 @@ from isocenter.archive.search import Searching
 from isocenter.archive.transcoded import Transcoded
 from isocenter.bootstrap.backends import deletes_of, ingest_of, limits_of, open_backends
 from isocenter.bootstrap.delivering import deliver_of
-from isocenter.bootstrap.pipelines import jobs_of, plans_of, process_of, uploads_of
+from isocenter.bootstrap.notifying import completing, webhooks_of, worker_needed
+from isocenter.bootstrap.pipelines import jobs_of, plan_on_completion, plans_of, process_of, uploads_of
 from isocenter.ports.platform import Platform
 from isocenter.settings import LOOPBACK, Settings
 from isocenter.web.auth import Anyone, Authenticator, FirstOf, KeyAuthenticator, Policy
@@ -43,6 +44,7 @@ def _authenticator(settings: Settings, platform: Platform) -> Authenticator:
 
 def open_services(settings: Settings) -> Services:
     """Everything the routes work with; opened in the process that serves."""
+    on_completion = plan_on_completion(settings)
     backends = open_backends(settings)
     platform = backends.platform
     retrieve = Retrieve(platform)
@@ -54,14 +56,17 @@ def open_services(settings: Settings) -> Services:
     sweep_before = backends.home.alone_since if ours else None
     worker = None
     if settings.worker_slots:
-        worker = WorkerProcess(settings.home, lambda: platform.jobs.waiting() > 0)
+        worker = WorkerProcess(settings.home, lambda: worker_needed(platform))
     jobs = jobs_of(settings, platform, worker.wake if worker is not None else lambda: None)
     ingest = ingest_of(settings, platform)
     uploads = uploads_of(platform, ingest, jobs)
     housekeeping = Housekeeping(platform, delete, sweep_before=sweep_before, also=(uploads.sweep,))
+    studies = completing(settings, platform, jobs, on_completion)
     housekeeping.start()
+    studies.start()
 
     def close() -> None:
+        studies.close()
         if worker is not None:
             worker.close()
         jobs.close()
@@ -83,6 +88,7 @@ def open_services(settings: Settings) -> Services:
         jobs=jobs,
         process=process_of(settings, platform, jobs),
         uploads=uploads,
+        webhooks=webhooks_of(settings, platform),
         authenticator=_authenticator(settings, platform),
         policy=Policy(settings.stores, frozenset(settings.identified_stores), trail),
         limits=WebLimits(

@@ -38,6 +38,7 @@ VERBS = {
     "jobs": "jobs:app",
     "algorithm": "algorithm:app",
     "deliver": "deliver:app",
+    "webhooks": "webhooks:app",
     "audit": "audit:app",
 }
 

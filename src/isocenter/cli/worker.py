@@ -15,6 +15,7 @@ import typer
 
 from isocenter.adapters.worker_process import WorkerLock
 from isocenter.bootstrap.backends import open_backends
+from isocenter.bootstrap.notifying import worker_needed
 from isocenter.bootstrap.pipelines import open_worker
 from isocenter.cli.serve import configure_logs, lean_heap
 from isocenter.errors import IsocenterError, Saturated
@@ -48,7 +49,10 @@ def worker(
     signal.signal(signal.SIGINT, signal.SIG_IGN if with_parent else stop)
     if with_parent:
         idle = settings.worker_idle_seconds
-        has_work: Callable[[], bool] = lambda: backends.platform.jobs.waiting() > 0  # noqa: E731  a name for the thread
+
+        def has_work() -> bool:
+            return worker_needed(backends.platform, soon=idle)
+
         threading.Thread(target=_end_with_parent, args=(made.stop,), daemon=True).start()
         threading.Thread(target=_end_idle, args=(made.stop, has_work, idle), daemon=True).start()
     structlog.get_logger().info("working", slots=settings.worker_slots)

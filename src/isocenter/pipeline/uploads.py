@@ -20,11 +20,13 @@ import orjson
 from isocenter.archive.check import UPLOADS
 from isocenter.archive.store import Caller, Placement, new_id
 from isocenter.errors import BadRequest, Conflict, Malformed, NotFound
+from isocenter.pipeline.completeness import tell_complete
 from isocenter.pipeline.ingest import Batch, Ingest
 from isocenter.pipeline.jobs import Jobs
 from isocenter.pipeline.places import written
 from isocenter.pipeline.plan import Plan
 from isocenter.ports.blob_store import BlobStore, BlobWriter
+from isocenter.ports.event_feed import EventFeed
 from isocenter.records import Receipt, now
 
 PART = 64 << 20  # bytes; a larger file comes in parts of it, each of which can be sent again by itself
@@ -71,16 +73,27 @@ class Completed:
 
 
 class Uploads:
-    """Sessions over a blob store; `key` signs the addresses that parts are sent to."""
+    """Sessions over a blob store; `key` signs the addresses that parts are sent to.
+
+    `events` is told at a session's end that its studies are complete.
+    """
 
     def __init__(
-        self, blobs: BlobStore, ingest: Ingest, jobs: Jobs, key: bytes, clock: Callable[[], datetime] = now
+        self,
+        blobs: BlobStore,
+        ingest: Ingest,
+        jobs: Jobs,
+        key: bytes,
+        clock: Callable[[], datetime] = now,
+        *,
+        events: EventFeed | None = None,
     ) -> None:
         self._blobs = blobs
         self._ingest = ingest
         self._jobs = jobs
         self._key = key
         self._clock = clock
+        self._events = events
 
     def begin(
         self, files: Sequence[Announced], store: str, pipeline: str | None, caller: Caller, seconds: int
@@ -172,7 +185,10 @@ class Uploads:
             shown = ", ".join(map(str, missing[:20])) + (" and more" if len(missing) > 20 else "")
             raise Conflict(f"not all has come: files {shown} (counted from 0) lack parts", code="upload-incomplete")
         receipts = self._taken_in(session, caller)
-        images = [receipt.record.id for receipt in receipts if receipt.record is not None and receipt.accepted]
+        records = [receipt.record for receipt in receipts if receipt.record is not None and receipt.accepted]
+        images = [record.id for record in records]
+        if self._events is not None:
+            tell_complete(self._events, records, self._clock())
         job = None
         if plan is not None and images:
             job = self._jobs.start_with(plan, images, caller, id=f"upload-{session.id}").id

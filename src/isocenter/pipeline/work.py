@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,6 +12,7 @@ import structlog
 from isocenter.errors import IsocenterError
 from isocenter.jobs import JobState
 from isocenter.pipeline.jobs import UNDER_WAY, Jobs
+from isocenter.pipeline.rounds import Rounds
 from isocenter.pipeline.run_task import TaskRunner
 from isocenter.ports.job_ledger import JobLedger
 from isocenter.ports.workflow import Workers, Workflow
@@ -24,7 +26,7 @@ log = structlog.get_logger()
 
 @dataclass
 class Worker:
-    """Takes tasks in this process; `keep` is how long jobs that are over are kept whole."""
+    """Takes tasks in this process; `keep` is how long jobs that are over are kept whole, `beside` what is done too."""
 
     jobs: Jobs
     ledger: JobLedger
@@ -32,6 +34,7 @@ class Worker:
     workers: Workers
     runner: TaskRunner
     keep: timedelta
+    beside: Sequence[Rounds] = ()
 
     def __post_init__(self) -> None:
         self._stopping = threading.Event()
@@ -40,6 +43,8 @@ class Worker:
     def run(self, *, drain_seconds: float = 30.0) -> None:
         """Work until `stop`; what is under way then is done to its end where that takes no longer than is said."""
         self.workers.start(self.runner.run)
+        for each in self.beside:
+            each.start()
         for state in UNDER_WAY:
             self._give_all(state)
         rounds = 0
@@ -50,6 +55,8 @@ class Worker:
                 log.warning("what other workers left could not be looked at", code=error.code)
             rounds += 1
         self.runner.drain()
+        for each in self.beside:
+            each.close()
         self.workers.stop(drain_seconds)
         self.runner.close()
 

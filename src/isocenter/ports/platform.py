@@ -11,11 +11,13 @@ from isocenter.ports.deliveries import Deliveries
 from isocenter.ports.event_feed import EventFeed
 from isocenter.ports.index import Index
 from isocenter.ports.job_ledger import JobLedger
+from isocenter.ports.open_studies import OpenStudies
 from isocenter.ports.results import Results
 from isocenter.ports.sandbox import Sandbox
 from isocenter.ports.search import SearchIndex
 from isocenter.ports.secrets import Secrets
 from isocenter.ports.step_ledger import StepLedger
+from isocenter.ports.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,4 +35,6 @@ class Platform:
     secrets: Secrets
     api_keys: ApiKeys
     deliveries: Deliveries
+    webhooks: Webhooks
+    open_studies: OpenStudies
     sandbox: Sandbox

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from isocenter.ports.event_feed import EventFeed
 from isocenter.ports.index import Index
 from isocenter.records import Event, State
-from isocenter.testing.records import new_entry, new_image
+from isocenter.testing.records import new_entry, new_image, new_moment
 from isocenter.testing.threads import together
 
 
@@ -74,3 +74,16 @@ class EventFeedContract:
         assert sequences == sorted(set(sequences))
         assert len(sequences) == 48
         assert sequences[-1] == rooms.events.last()
+
+    def test_a_study_is_told_complete_once_of_an_image_whoever_asks(self, rooms: FeedRooms) -> None:
+        images = [new_image() for _ in range(2)]
+        rooms.index.commit([(new, new_entry()) for new in images])
+        told = [Event("study.complete", "raw", new.record.id, new_moment()) for new in images]
+        assert sorted(together(lambda _: rooms.events.append(told[0]), range(8))) == [False] * 7 + [True]
+        assert rooms.events.append(told[1])
+        assert not rooms.events.append(told[0])
+        found = [each for each in rooms.events.read() if each.type == "study.complete"]
+        assert found == [replace(each, sequence=3 + number) for number, each in enumerate(told)]
+        assert rooms.events.last() == 4
+        rooms.index.commit([(new_image(), new_entry())])
+        assert rooms.events.last() == 5

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from isocenter.jobs import Job
+from isocenter.ports.webhooks import Subscription
 from isocenter.records import ApiKey, AuditEntry, BlobRef, Delivery, Details, ImageRecord, Kind, NewImage
 
 START = datetime(2025, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -106,6 +107,11 @@ def new_job(**changes: Any) -> Job:
 def new_delivery(**changes: Any) -> Delivery:
     made = new_moment()
     return replace(Delivery(uuid4().hex, "raw", 2, made, made + timedelta(minutes=15), "tester"), **changes)
+
+
+def new_subscription(**changes: Any) -> Subscription:
+    made = Subscription(uuid4().hex, "https://listener.example/arrived", frozenset({"image.stored"}), new_moment())
+    return replace(made, **changes)
 
 
 def new_key(**changes: Any) -> ApiKey:

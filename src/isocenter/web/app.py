@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from isocenter import __version__
-from isocenter.web import admin, deliveries, docs, errors, files, gateway, jobs, process, uploads
+from isocenter.web import admin, deliveries, docs, errors, files, gateway, jobs, process, uploads, webhooks
 from isocenter.web.dicomweb import (
     bulkdata,
     capabilities,
@@ -80,6 +80,7 @@ def create_app(services: Services, *, hosts: tuple[str, ...] = (), cors_origins:
         process.router,
         uploads.router,
         deliveries.router,
+        webhooks.router,
         admin.router,
         docs.router,
         uri.router,

@@ -18,6 +18,7 @@ from isocenter.pipeline.jobs import Jobs
 from isocenter.pipeline.plan import Plans
 from isocenter.pipeline.process import Process
 from isocenter.pipeline.uploads import Uploads
+from isocenter.pipeline.webhooks import WebhookDesk
 from isocenter.ports.platform import Platform
 from isocenter.web.auth import Authenticator, Policy
 
@@ -49,6 +50,7 @@ class Services:
     jobs: Jobs
     process: Process
     uploads: Uploads
+    webhooks: WebhookDesk
     authenticator: Authenticator
     policy: Policy
     limits: WebLimits

@@ -120,6 +120,7 @@ class Site:
 
     def __init__(self, certificate: Path) -> None:
         self.seen: list[dict[str, str]] = []
+        self.posted: list[bytes] = []
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -154,6 +155,22 @@ class Site:
                 self.close_connection = True
                 for _ in range(1000):
                     self.wfile.write(b"x" * 65536)
+
+            def do_POST(self) -> None:
+                site.seen.append(dict(self.headers.items()))
+                site.posted.append(self.rfile.read(int(self.headers["Content-Length"])))
+                getattr(self, "at" + self.path.partition("?")[0].replace("/", "_"))()
+
+            def at_taken(self) -> None:
+                self.answer(202, b"x" * 200_000)
+
+            def at_trickle(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Length", "1000")
+                self.end_headers()
+                for _ in range(100):
+                    self.wfile.write(b"x")
+                    time.sleep(0.1)
 
             def at_slow(self) -> None:
                 self.wfile.write(b"HTTP/1.1 200 OK\r\n")
@@ -253,3 +270,91 @@ def test_another_host_s_certificate_is_not_taken(outgoing: Outside, site: Site) 
     with pytest.raises(BackendUnavailable):
         list(outgoing().fetch("other.example", 443, "/image"))
     assert site.seen == []
+
+
+def posted(outgoing: Outgoing, target: str, **more: Any) -> int:
+    return outgoing.post("host.example", 443, target, {"Content-Type": "text/plain"}, b"body", **more)
+
+
+def test_what_is_posted_arrives_with_the_headers_given_and_no_others(site: Site, outgoing: Outside) -> None:
+    assert posted(outgoing(), "/taken?x=1") == 202
+    assert site.posted == [b"body"]
+    assert set(site.seen[0]) == {"Host", "Accept-Encoding", "Content-Length", "Content-Type"}
+
+
+@pytest.mark.parametrize(("target", "status"), [("/away", 302), ("/gone", 404), ("/trickle", 200)])
+def test_the_status_is_the_answer_and_no_redirect_is_followed(
+    site: Site, outgoing: Outside, target: str, status: int
+) -> None:
+    assert posted(outgoing(seconds=1.0), target) == status
+    assert len(site.seen) == 1
+
+
+def test_who_answers_too_slowly_is_cut_off(outgoing: Outside) -> None:
+    begun = time.monotonic()
+    with pytest.raises(BackendUnavailable) as refused:
+        posted(outgoing(seconds=0.5), "/slow")
+    assert refused.value.code == "fetch-timeout"
+    assert time.monotonic() - begun < 5
+
+
+def test_who_never_ends_the_handshake_is_cut_off() -> None:
+    """A byte now and then keeps a socket's own time-out from ending it."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        stop = threading.Event()
+
+        def drip() -> None:
+            taken, _ = listening.accept()
+            with taken:
+                taken.sendall(b"\x16\x03\x03\x40\x00")  # a handshake record of 16 KiB, never whole
+                while not stop.wait(0.2):
+                    try:
+                        taken.sendall(b"\0")
+                    except OSError:
+                        return
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        port = listening.getsockname()[1]
+        slow = Outgoing(
+            most_bytes=9, seconds=1.0, resolve=lambda host, port: [PUBLIC],
+            connect=lambda address, _, seconds: socket.create_connection(("127.0.0.1", port), seconds),
+        )  # fmt: skip
+        begun = time.monotonic()
+        with pytest.raises(BackendUnavailable):
+            posted(slow, "/")
+        assert time.monotonic() - begun < 5
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1"])
+def test_nothing_is_posted_to_an_address_that_is_not_public(canary: Canary, address: str) -> None:
+    outgoing = Outgoing(most_bytes=9, seconds=5, resolve=lambda host, port: [PUBLIC, address])
+    with pytest.raises(Forbidden) as refused:
+        outgoing.post("host.example", canary.port, "/", {}, b"")
+    assert refused.value.code == "address-not-public"
+    with pytest.raises(Forbidden):
+        outgoing.may_reach("host.example", canary.port)
+    assert canary.connections == 0
+
+
+def test_without_tls_nothing_is_posted_but_to_places_that_are_trusted(canary: Canary) -> None:
+    outgoing = Outgoing(most_bytes=9, seconds=5)
+    with pytest.raises(Forbidden):
+        outgoing.post("127.0.0.1", canary.port, "/", {}, b"", tls=False)
+    assert canary.connections == 0
+    with pytest.raises(BackendUnavailable):  # it hangs up
+        outgoing.post("127.0.0.1", canary.port, "/", {}, b"", tls=False, trusted=True)
+    assert canary.connections == 1
+
+
+def test_a_name_that_leads_nowhere_may_do_so_later() -> None:
+    def nowhere(host: str, port: int) -> list[str]:
+        raise socket.gaierror
+
+    outgoing = Outgoing(most_bytes=9, seconds=5, resolve=nowhere)
+    outgoing.may_reach("host.example", 443)
+    with pytest.raises(BackendUnavailable) as refused:
+        posted(outgoing, "/")
+    assert refused.value.code == "no-such-host"

@@ -17,9 +17,9 @@ from isocenter.pipeline.ingest import Ingest
 from isocenter.pipeline.jobs import Jobs, OnceOpened
 from isocenter.pipeline.plan import Plan
 from isocenter.pipeline.uploads import PART, Announced, Session, Uploads
-from isocenter.ports.blob_store import BlobStat, BlobStore
+from isocenter.ports.blob_store import BlobStore
 from isocenter.ports.platform import Platform
-from isocenter.records import ImageQuery
+from isocenter.records import BlobStat, ImageQuery
 from isocenter.testing.faults import FaultyBlobStore
 from isocenter.testing.faults import Plan as Faults
 from isocenter.testing.instances import ct_slice
@@ -34,8 +34,9 @@ class World:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         jobs = Jobs(platform, OnceOpened(MemoryWorkflow))
         self.uploads = Uploads(
-            platform.blobs, Ingest(Store(platform, Limits())), jobs, b"k" * 32, clock=lambda: self.now
-        )
+            platform.blobs, Ingest(Store(platform, Limits())), jobs, b"k" * 32, clock=lambda: self.now,
+            events=platform.events,
+        )  # fmt: skip
 
     def begin(self, *data: bytes, seconds: int = 60) -> Session:
         files = [Announced("name", len(each), hashlib.sha256(each).hexdigest()) for each in data]
@@ -49,6 +50,10 @@ class World:
         except BaseException:  # as the route does
             arriving.abort()
             raise
+
+    def complete(self) -> list[str]:
+        """The images that studies were called complete by."""
+        return [event.image for event in self.platform.events.read() if event.type == "study.complete"]
 
     def uploaded(self) -> list[str]:
         return sorted(stat.key for stat in self.platform.blobs.list("uploads/"))
@@ -111,6 +116,7 @@ def test_whoever_completes_at_once_gets_one_answer_and_one_job(world: World) -> 
     assert all(each == done[0] for each in done)
     assert len(world.platform.index.images(ImageQuery()).items) == 3
     assert len(world.platform.jobs.jobs().items) == 1
+    assert len(world.complete()) == 1
     assert not [key for key in world.uploaded() if "/part/" in key]
 
 
@@ -167,3 +173,4 @@ def test_a_completion_that_was_cut_short_is_done_again(make_platform: Callable[.
     done = world.uploads.complete(session, None, ME)
     assert done.receipts[0]["outcome"] == "duplicate"
     assert len(world.platform.index.images(ImageQuery()).items) == 1
+    assert world.complete() == [done.receipts[0]["image_id"]]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from isocenter.adapters.memory.database import MemoryDatabase
-from isocenter.records import Event
+from isocenter.records import STUDY_COMPLETE, Event
 
 
 class MemoryEventFeed:
@@ -21,3 +22,10 @@ class MemoryEventFeed:
     def last(self) -> int:
         with self._database.lock:
             return len(self._database.events)
+
+    def append(self, event: Event) -> bool:
+        with self._database.lock:
+            if any((each.type, each.image) == (STUDY_COMPLETE, event.image) for each in self._database.events):
+                return False
+            self._database.tell(replace(event, type=STUDY_COMPLETE))
+            return True

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from isocenter.adapters.sql.database import Database
-from isocenter.adapters.sql.tables import audit, events, head, to_micros
+from isocenter.adapters.sql.moments import to_micros
+from isocenter.adapters.sql.tables import audit, events, head
 from isocenter.adapters.sql.text import clean
 from isocenter.records import AuditEntry, AuditHead, Event
 

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Boolean, ColumnElement, Row, Select, Text, and_, literal_column, select, type_coerce
 
-from isocenter.adapters.sql.tables import Moment, Number, from_micros, images, to_micros
+from isocenter.adapters.sql.moments import Moment, from_micros, to_micros
+from isocenter.adapters.sql.tables import Number, images
 from isocenter.adapters.sql.text import clean, indexed
 from isocenter.dicom.matching import Pattern
 from isocenter.records import BlobRef, ImageQuery, ImageRecord, Kind, State

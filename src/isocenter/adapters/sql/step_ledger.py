@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Row, and_, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from isocenter.adapters.sql.database import Database
-from isocenter.adapters.sql.tables import DatabaseClock, chunks, jobs, outcomes, tasks
+from isocenter.adapters.sql.moments import DatabaseClock
+from isocenter.adapters.sql.tables import chunks, jobs, outcomes, tasks
 from isocenter.adapters.sql.text import clean, dumped
 from isocenter.errors import NotFound
 from isocenter.jobs import Counts, JobState, StepOutcome, Task

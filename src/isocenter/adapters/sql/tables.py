@@ -1,15 +1,11 @@
-"""The tables and column types of the SQL backend, one model for SQLite and PostgreSQL."""
+"""The tables of the SQL backend, one model for SQLite and PostgreSQL."""
 
 from __future__ import annotations
-
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Dialect,
     ForeignKey,
     Index,
     Integer,
@@ -17,57 +13,11 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     false,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
-
-
-def to_micros(moment: datetime) -> int:
-    """Microseconds since 1970 in UTC; a moment without time zone is a TypeError."""
-    return (moment - EPOCH) // MICROSECOND
-
-
-def from_micros(micros: int) -> datetime:
-    return EPOCH + timedelta(microseconds=micros)
-
-
-class Moment(TypeDecorator[datetime]):
-    """A moment as whole microseconds since 1970 in UTC, so that no database or driver can bend its zone."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        return None if value is None else to_micros(value)
-
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else from_micros(value)
-
-
-class DatabaseClock(FunctionElement[datetime]):
-    """The database's own clock, so that claims do not depend on the clocks of workers."""
-
-    type = Moment()
-    inherit_cache = True
-
-
-@compiles(DatabaseClock, "sqlite")  # type: ignore[no-untyped-call,untyped-decorator,unused-ignore]
-def _sqlite_clock(element: DatabaseClock, compiler: SQLCompiler, **_: Any) -> str:
-    # 2440587.5 is 1970-01-01 as a Julian day; SQLite's clock counts milliseconds.
-    return "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) * 1000"
-
-
-@compiles(DatabaseClock, "postgresql")  # type: ignore[no-untyped-call,untyped-decorator,unused-ignore]
-def _postgresql_clock(element: DatabaseClock, compiler: SQLCompiler, **_: Any) -> str:
-    return "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
-
+from isocenter.adapters.sql.moments import Moment
 
 # SQLite only makes a column the row's own number where its type is spelt INTEGER.
 Number = BigInteger().with_variant(Integer(), "sqlite")
@@ -243,6 +193,9 @@ events = Table(
     Column("image", Text, nullable=False),
     Column("at", Moment, nullable=False),
 )
+# What `append` takes is told once of an image.
+_appended = events.c.type == "study.complete"
+Index("uq_events_study_complete", events.c.image, unique=True, sqlite_where=_appended, postgresql_where=_appended)
 
 audit = Table(
     "audit",
@@ -374,4 +327,52 @@ api_keys = Table(
     Column("created", Moment, nullable=False),
     Column("expires", Moment),
     Column("revoked", Moment),
+)
+
+# `cursor`: every event up to it is delivered, not wanted, or stands in a letter. `owner` sends until `until`.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("position", Number, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("url", Text, nullable=False),
+    Column("events", Text, nullable=False),
+    Column("store", Text),
+    Column("created", Moment, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("cursor", BigInteger, nullable=False),
+    Column("owner", Text, nullable=False, server_default=""),
+    Column("until", Moment, nullable=False, server_default="0"),
+)
+
+# Events that did not go through; those without `due` are dead.
+webhook_letters = Table(
+    "webhook_letters",
+    metadata,
+    Column("webhook", Text, ForeignKey(webhooks.c.id), primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("attempts", BigInteger, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("due", Moment),
+)
+Index("ix_webhook_letters_due", webhook_letters.c.webhook, webhook_letters.c.due)
+
+# Studies that images came to and that nobody has called complete; `study` is opaque, `image` the last that came.
+open_studies = Table(
+    "open_studies",
+    metadata,
+    Column("study", Text, primary_key=True),
+    Column("store", Text, nullable=False),
+    Column("image", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+Index("ix_open_studies_at", open_studies.c.at)
+
+# How far the feed has been followed for that; one row.
+studies_followed = Table(
+    "studies_followed",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, nullable=False),
 )

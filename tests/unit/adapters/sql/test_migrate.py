@@ -22,6 +22,7 @@ from isocenter.adapters.sql import migrate as migrate_module
 from isocenter.adapters.sql.database import Database
 from isocenter.adapters.sql.index import SqlIndex
 from isocenter.adapters.sql.migrate import migrate
+from isocenter.adapters.sql.open_studies import SqlOpenStudies
 from isocenter.adapters.sql.search import SqlSearchIndex
 from isocenter.adapters.sql.tables import head, metadata
 from isocenter.dicom.attribute_lines import model_of
@@ -130,6 +131,20 @@ def test_what_the_first_version_kept_is_counted_and_found_after_reindexing(
         search.reindex([Indexed("i1", study, {"00080060": {"vr": "CS", "Value": ["MR"]}}, {})])
         (found,) = search.search(wanted).items
         assert found.modalities == ("MR",)
+
+
+def test_studies_that_came_before_anybody_followed_the_feed_are_not_open(
+    empty_sqlite: Database, empty_postgresql: Database
+) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate_module.__file__).with_name("migrations")))
+    for database in (empty_sqlite, empty_postgresql):
+        with database.transaction() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0004")
+            connection.execute(text("UPDATE head SET event = 7"))
+        migrate(database)
+        assert SqlOpenStudies(database).cursor() == 7
 
 
 def test_a_database_of_a_newer_version_is_refused(sqlite: Database) -> None:
