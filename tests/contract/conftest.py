@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from isocenter.adapters.aws.table import Table, create_table, dynamodb
 from isocenter.adapters.sql.database import Database
 from isocenter.adapters.sql.migrate import migrate
+from isocenter.testing.aws_server import AwsServer, aws_server
 from isocenter.testing.postgres import PostgresServer, postgres_server
+
+KEY = b"key of the table in the tests"
 
 # Opens a database; called again, it opens the same one once more, as another process would.
 Open = Callable[[], Database]
+OpenTable = Callable[[], Table]
 
 
 @contextmanager
@@ -69,3 +76,24 @@ def open_postgres(postgres: PostgresServer, postgres_template: str) -> Iterator[
     with _closing(postgres.url(name)) as opened:
         yield opened
     postgres.drop(name)
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[AwsServer]:
+    with aws_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def dynamo_client(aws: AwsServer) -> Iterator[Any]:
+    client = dynamodb(**aws.options)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def open_dynamo(dynamo_client: Any) -> Iterator[OpenTable]:
+    name = f"test-{uuid4().hex}"
+    create_table(dynamo_client, name)
+    yield lambda: Table(name, KEY, client=dynamo_client)
+    dynamo_client.delete_table(TableName=name)

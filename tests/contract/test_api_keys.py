@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from isocenter.adapters.aws.api_keys import DynamoApiKeys
+from isocenter.adapters.aws.audit import DynamoAuditLog
+from isocenter.adapters.aws.table import Table
 from isocenter.adapters.memory.api_keys import MemoryApiKeys
 from isocenter.adapters.memory.audit import MemoryAuditLog
 from isocenter.adapters.memory.database import MemoryDatabase
@@ -39,3 +42,10 @@ class TestPostgresApiKeys(ApiKeysContract):
     @pytest.fixture
     def rooms(self, open_postgres: Callable[[], Database]) -> KeyRooms:
         return sql_rooms(open_postgres)
+
+
+class TestDynamoApiKeys(ApiKeysContract):
+    @pytest.fixture
+    def rooms(self, open_dynamo: Callable[[], Table]) -> KeyRooms:
+        table = open_dynamo()
+        return KeyRooms(DynamoApiKeys(table, KEY), DynamoAuditLog(table, KEY), KEY)

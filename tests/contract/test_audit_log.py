@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from isocenter.adapters.aws.audit import DynamoAuditLog
+from isocenter.adapters.aws.table import Table
 from isocenter.adapters.memory.audit import MemoryAuditLog
 from isocenter.adapters.memory.database import MemoryDatabase
 from isocenter.adapters.sql.audit import SqlAuditLog
@@ -36,3 +38,9 @@ class TestPostgresAuditLog(AuditLogContract):
     @pytest.fixture
     def rooms(self, open_postgres: Callable[[], Database]) -> AuditRooms:
         return sql_rooms(open_postgres)
+
+
+class TestDynamoAuditLog(AuditLogContract):
+    @pytest.fixture
+    def rooms(self, open_dynamo: Callable[[], Table]) -> AuditRooms:
+        return AuditRooms(DynamoAuditLog(open_dynamo(), KEY), KEY, lambda: DynamoAuditLog(open_dynamo(), KEY))

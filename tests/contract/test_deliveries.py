@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from isocenter.adapters.aws.audit import DynamoAuditLog
+from isocenter.adapters.aws.deliveries import DynamoDeliveries
+from isocenter.adapters.aws.table import Table
 from isocenter.adapters.memory.audit import MemoryAuditLog
 from isocenter.adapters.memory.database import MemoryDatabase
 from isocenter.adapters.memory.deliveries import MemoryDeliveries
@@ -39,3 +42,10 @@ class TestPostgresDeliveries(DeliveriesContract):
     @pytest.fixture
     def rooms(self, open_postgres: Callable[[], Database]) -> DeliveryRooms:
         return sql_rooms(open_postgres)
+
+
+class TestDynamoDeliveries(DeliveriesContract):
+    @pytest.fixture
+    def rooms(self, open_dynamo: Callable[[], Table]) -> DeliveryRooms:
+        table = open_dynamo()
+        return DeliveryRooms(DynamoDeliveries(table, KEY), DynamoAuditLog(table, KEY), KEY)

@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from isocenter.adapters.aws.events import DynamoEventFeed
+from isocenter.adapters.aws.index import DynamoIndex
+from isocenter.adapters.aws.table import Table
 from isocenter.adapters.memory.database import MemoryDatabase
 from isocenter.adapters.memory.events import MemoryEventFeed
 from isocenter.adapters.memory.index import MemoryIndex
@@ -39,3 +42,10 @@ class TestPostgresEventFeed(EventFeedContract):
     @pytest.fixture
     def rooms(self, open_postgres: Callable[[], Database]) -> FeedRooms:
         return sql_rooms(open_postgres)
+
+
+class TestDynamoEventFeed(EventFeedContract):
+    @pytest.fixture
+    def rooms(self, open_dynamo: Callable[[], Table]) -> FeedRooms:
+        table = open_dynamo()
+        return FeedRooms(DynamoEventFeed(table), DynamoIndex(table, KEY))

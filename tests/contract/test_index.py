@@ -6,6 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from isocenter.adapters.aws.audit import DynamoAuditLog
+from isocenter.adapters.aws.events import DynamoEventFeed
+from isocenter.adapters.aws.index import DynamoIndex
+from isocenter.adapters.aws.search import DynamoSearchIndex
+from isocenter.adapters.aws.table import Table
 from isocenter.adapters.memory.audit import MemoryAuditLog
 from isocenter.adapters.memory.database import MemoryDatabase
 from isocenter.adapters.memory.events import MemoryEventFeed
@@ -58,3 +63,19 @@ class TestPostgresIndex(IndexContract):
     @pytest.fixture
     def rooms(self, open_postgres: Callable[[], Database]) -> IndexRooms:
         return sql_rooms(open_postgres)
+
+
+class TestDynamoIndex(IndexContract):
+    many = 240  # a transaction takes a dozen, a request a hundred
+
+    @pytest.fixture
+    def rooms(self, open_dynamo: Callable[[], Table]) -> IndexRooms:
+        table = open_dynamo()
+        return IndexRooms(
+            DynamoIndex(table, KEY),
+            DynamoSearchIndex(table),
+            DynamoEventFeed(table),
+            DynamoAuditLog(table, KEY),
+            KEY,
+            lambda: DynamoIndex(open_dynamo(), KEY),
+        )

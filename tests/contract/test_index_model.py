@@ -1,4 +1,4 @@
-"""SQLite, PostgreSQL and the reference in memory answer alike to any run of calls that hypothesis thinks of."""
+"""The databases and the reference in memory answer alike to any run of calls that hypothesis thinks of."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from isocenter.adapters.aws.audit import DynamoAuditLog
+from isocenter.adapters.aws.events import DynamoEventFeed
+from isocenter.adapters.aws.index import DynamoIndex
+from isocenter.adapters.aws.search import DynamoSearchIndex
+from isocenter.adapters.aws.table import Table, create_table
 from isocenter.adapters.memory.audit import MemoryAuditLog
 from isocenter.adapters.memory.database import MemoryDatabase
 from isocenter.adapters.memory.events import MemoryEventFeed
@@ -35,6 +40,7 @@ from isocenter.testing.postgres import PostgresServer
 from isocenter.testing.records import CT_IMAGE_STORAGE, START, new_entry, new_image, new_volume
 
 T = TypeVar("T")
+Rooms = tuple[Index, SearchIndex, AuditLog, EventFeed]
 KEY = b"key"
 STORES, SUBJECTS = ("raw", "deidentified"), ("one", "two\0", "dr\u00e9i")
 texts = st.sampled_from
@@ -155,18 +161,19 @@ queries = st.builds(
 class LikeMemory(RuleBasedStateMachine):
     """Every call goes to both; every answer is the same."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, rooms: Rooms, close: Callable[[], None]) -> None:
         super().__init__()
-        self.database = database
         memory = MemoryDatabase()
-        self.indexes: list[Index] = [SqlIndex(self.database, KEY), MemoryIndex(memory, KEY)]
-        self.searching: list[SearchIndex] = [SqlSearchIndex(self.database), MemorySearchIndex(memory)]
-        self.audits: list[AuditLog] = [SqlAuditLog(self.database, KEY), MemoryAuditLog(memory, KEY)]
-        self.feeds: list[EventFeed] = [SqlEventFeed(self.database), MemoryEventFeed(memory)]
+        index, search, audit, feed = rooms
+        self.indexes: list[Index] = [index, MemoryIndex(memory, KEY)]
+        self.searching: list[SearchIndex] = [search, MemorySearchIndex(memory)]
+        self.audits: list[AuditLog] = [audit, MemoryAuditLog(memory, KEY)]
+        self.feeds: list[EventFeed] = [feed, MemoryEventFeed(memory)]
         self.ids: list[str] = ["nowhere"]
+        self.close = close
 
     def teardown(self) -> None:
-        self.database.close()
+        self.close()
 
     def same(self, call: Callable[[Index], T]) -> T | None:
         answers: list[tuple[type[IsocenterError] | None, T | None]] = []
@@ -236,22 +243,40 @@ class LikeMemory(RuleBasedStateMachine):
         self.same(lambda index: sorted(index.blob_keys()))
 
 
+def like_memory(database: Database) -> LikeMemory:
+    rooms = SqlIndex(database, KEY), SqlSearchIndex(database), SqlAuditLog(database, KEY), SqlEventFeed(database)
+    return LikeMemory(rooms, database.close)
+
+
 def test_sqlite_answers_like_memory(tmp_path: Path, sqlite_template: bytes) -> None:
     numbers = count()
 
     def machine() -> LikeMemory:
         path = tmp_path / f"{next(numbers)}.sqlite"
         path.write_bytes(sqlite_template)
-        return LikeMemory(Database(f"sqlite:///{path}"))
+        return like_memory(Database(f"sqlite:///{path}"))
 
     run_state_machine_as_test(machine, settings=_settings(60))  # type: ignore[arg-type,no-untyped-call,unused-ignore]
 
 
 def test_postgresql_answers_like_memory(postgres: PostgresServer, postgres_template: str) -> None:
     def machine() -> LikeMemory:
-        return LikeMemory(Database(postgres.url(postgres.new_database(postgres_template))))
+        return like_memory(Database(postgres.url(postgres.new_database(postgres_template))))
 
     run_state_machine_as_test(machine, settings=_settings(30))  # type: ignore[arg-type,no-untyped-call,unused-ignore]
+
+
+def test_dynamodb_answers_like_memory(dynamo_client: Any) -> None:
+    numbers = count()
+
+    def machine() -> LikeMemory:
+        name = f"model-{next(numbers)}"
+        create_table(dynamo_client, name)
+        table = Table(name, KEY, client=dynamo_client)
+        rooms = DynamoIndex(table, KEY), DynamoSearchIndex(table), DynamoAuditLog(table, KEY), DynamoEventFeed(table)
+        return LikeMemory(rooms, lambda: dynamo_client.delete_table(TableName=name))
+
+    run_state_machine_as_test(machine, settings=_settings(12))  # type: ignore[arg-type,no-untyped-call,unused-ignore]
 
 
 def _settings(examples: int) -> settings:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from isocenter.adapters.aws.job_ledger import DynamoJobLedger
+from isocenter.adapters.aws.step_ledger import DynamoStepLedger
+from isocenter.adapters.aws.table import Table
 from isocenter.adapters.memory.job_ledger import MemoryJobLedger
 from isocenter.adapters.sql.database import Database
 from isocenter.adapters.sql.job_ledger import SqlJobLedger
@@ -44,3 +47,10 @@ class TestPostgresLedgers(JobLedgerContract, StepLedgerContract):
     @pytest.fixture
     def ledgers(self, open_postgres: Callable[[], Database]) -> _Ledgers:
         return _sql(open_postgres())
+
+
+class TestDynamoLedgers(JobLedgerContract, StepLedgerContract):
+    @pytest.fixture
+    def ledgers(self, open_dynamo: Callable[[], Table]) -> _Ledgers:
+        table = open_dynamo()
+        return _Ledgers(DynamoJobLedger(table), DynamoStepLedger(table))

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from isocenter.adapters.aws.open_studies import DynamoOpenStudies
+from isocenter.adapters.aws.table import Table
 from isocenter.adapters.memory.open_studies import MemoryOpenStudies
 from isocenter.adapters.sql.database import Database
 from isocenter.adapters.sql.open_studies import SqlOpenStudies
@@ -29,3 +31,9 @@ class TestPostgresOpenStudies(OpenStudiesContract):
     @pytest.fixture
     def studies(self, open_postgres: Callable[[], Database]) -> OpenStudies:
         return SqlOpenStudies(open_postgres())
+
+
+class TestDynamoOpenStudies(OpenStudiesContract):
+    @pytest.fixture
+    def studies(self, open_dynamo: Callable[[], Table]) -> OpenStudies:
+        return DynamoOpenStudies(open_dynamo())

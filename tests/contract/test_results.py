@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from isocenter.adapters.aws.results import DynamoResults
+from isocenter.adapters.aws.table import Table
 from isocenter.adapters.memory.results import MemoryResults
 from isocenter.adapters.sql.database import Database
 from isocenter.adapters.sql.results import SqlResults
@@ -28,3 +30,9 @@ class TestPostgresResults(ResultsContract):
     @pytest.fixture
     def results(self, open_postgres: Callable[[], Database]) -> SqlResults:
         return SqlResults(open_postgres())
+
+
+class TestDynamoResults(ResultsContract):
+    @pytest.fixture
+    def results(self, open_dynamo: Callable[[], Table]) -> DynamoResults:
+        return DynamoResults(open_dynamo())

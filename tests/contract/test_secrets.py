@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from uuid import uuid4
 
 import pytest
 
+from isocenter.adapters.aws.secrets import SecretsManagerSecrets
 from isocenter.adapters.memory.secrets import MemorySecrets
 from isocenter.adapters.sql.database import Database
 from isocenter.adapters.sql.secrets import SqlSecrets
+from isocenter.testing.aws_server import AwsServer
 from isocenter.testing.secrets_contract import SecretsContract
 
 
@@ -28,3 +31,9 @@ class TestPostgresSecrets(SecretsContract):
     @pytest.fixture
     def secrets(self, open_postgres: Callable[[], Database]) -> SqlSecrets:
         return SqlSecrets(open_postgres())
+
+
+class TestSecretsManagerSecrets(SecretsContract):
+    @pytest.fixture
+    def secrets(self, aws: AwsServer) -> SecretsManagerSecrets:
+        return SecretsManagerSecrets(f"test-{uuid4().hex}/", **aws.options)

@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from isocenter.adapters.aws.audit import DynamoAuditLog
+from isocenter.adapters.aws.table import Table
+from isocenter.adapters.aws.webhooks import DynamoWebhooks
 from isocenter.adapters.memory.audit import MemoryAuditLog
 from isocenter.adapters.memory.database import MemoryDatabase
 from isocenter.adapters.memory.webhooks import MemoryWebhooks
@@ -39,3 +42,10 @@ class TestPostgresWebhooks(WebhooksContract):
     @pytest.fixture
     def rooms(self, open_postgres: Callable[[], Database]) -> WebhookRooms:
         return sql_rooms(open_postgres)
+
+
+class TestDynamoWebhooks(WebhooksContract):
+    @pytest.fixture
+    def rooms(self, open_dynamo: Callable[[], Table]) -> WebhookRooms:
+        table = open_dynamo()
+        return WebhookRooms(DynamoWebhooks(table, KEY), DynamoAuditLog(table, KEY), KEY)

@@ -169,10 +169,10 @@ class CommitContract(IndexTests):
 
     def test_a_large_batch_is_one_commit(self, rooms: IndexRooms) -> None:
         study = new_uid()
-        batch = [new_image(study=study) for _ in range(3000)]
+        batch = [new_image(study=study) for _ in range(self.many)]
         assert set(outcomes(commit(rooms.index, *batch))) == {"stored"}
-        assert len(every_image(rooms.index, ImageQuery(study_uid=study, limit=700))) == 3000
-        assert rooms.events.last() == 3000
+        assert len(every_image(rooms.index, ImageQuery(study_uid=study, limit=700))) == self.many
+        assert rooms.events.last() == self.many
 
     def test_nul_and_lone_surrogates_are_taken_out_of_what_is_indexed(self, rooms: IndexRooms) -> None:
         index = rooms.index
@@ -238,9 +238,9 @@ class CommitContract(IndexTests):
         assert index.details([]) == {}
 
     def test_details_of_thousands_of_images_are_one_call(self, index: Index) -> None:
-        batch = [new_image() for _ in range(2100)]
+        batch = [new_image() for _ in range(self.many)]
         commit(index, *batch)
-        assert len(index.details([each.record.id for each in batch])) == 2100
+        assert len(index.details([each.record.id for each in batch])) == self.many
 
     def test_details_of_large_images_come_back_whole(self, index: Index) -> None:
         new = new_image()

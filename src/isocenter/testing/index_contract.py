@@ -68,15 +68,15 @@ class StateContract(IndexTests):
         assert [each.id for each in index.purge(ids[::-1], new_entry())] == ids[::-1]
 
     def test_thousands_of_images_are_deleted_restored_and_purged_at_once(self, rooms: IndexRooms) -> None:
-        batch = [new_image() for _ in range(2100)]
+        batch = [new_image() for _ in range(self.many)]
         commit(rooms.index, *batch)
         ids = [each.record.id for each in batch]
         for to in (State.DELETED, State.CURRENT, State.DELETED):
-            assert len(rooms.index.transition(ids, to, new_entry())) == 2100
-        assert len(rooms.index.purge(ids, new_entry())) == 2100
+            assert len(rooms.index.transition(ids, to, new_entry())) == self.many
+        assert len(rooms.index.purge(ids, new_entry())) == self.many
         assert list(rooms.index.blob_keys()) == []
         assert rooms.search.search(Search("study", "raw")).items == ()
-        assert rooms.events.last() == 5 * 2100
+        assert rooms.events.last() == 5 * self.many
 
     def test_superseded_images_are_neither_deleted_nor_restored(self, index: Index) -> None:
         first = new_image()

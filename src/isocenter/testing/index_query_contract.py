@@ -122,8 +122,8 @@ class QueryContract(IndexTests):
             index.images(ImageQuery(after=cursor[:-2] + "A="))
 
     def test_thousands_of_instances_can_be_asked_for_by_uid(self, index: Index) -> None:
-        batch = [new_image() for _ in range(2300)]
+        batch = [new_image() for _ in range(self.many)]
         commit(index, *batch)
         uids = tuple(each.record.sop_instance_uid or "" for each in batch)
-        query = ImageQuery(sop_instance_uids=uids[::-1], limit=999)
+        query = ImageQuery(sop_instance_uids=uids[::-1], limit=self.many * 3 // 7)
         assert every_image(index, query) == [each.record for each in batch]

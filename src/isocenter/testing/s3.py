@@ -47,17 +47,17 @@ def s3_server() -> Iterator[S3Server]:
     command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _wait(process, port)
+        wait_for(process, port)
         yield S3Server(f"http://127.0.0.1:{port}")
     finally:
         process.terminate()
         process.wait(timeout=30)
 
 
-def _wait(process: subprocess.Popen[bytes], port: int) -> None:
+def wait_for(process: subprocess.Popen[bytes], port: int) -> None:
     end = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < end:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.05)
-    raise RuntimeError("moto's S3 server does not start: install the extra moto[s3,server].")
+    raise RuntimeError("moto's server does not start: install the extra moto[s3,server].")

@@ -194,9 +194,9 @@ class LevelContract(SearchTests):
                 rooms.search.search(replace(other, after=cursor))
 
     def test_thousands_come_and_go_at_once(self, rooms: IndexRooms) -> None:
-        batch = [new_image() for _ in range(2100)]
+        batch = [new_image() for _ in range(self.many)]
         commit(rooms.index, *batch)
-        assert len(self.studies(rooms, limit=5000)) == 2100
+        assert len(self.studies(rooms, limit=5000)) == self.many
         rooms.index.transition([each.record.id for each in batch[1:]], State.DELETED, new_entry())
         assert len(self.studies(rooms, limit=5000)) == 1
 

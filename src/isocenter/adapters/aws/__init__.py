@@ -1,0 +1,1 @@
+"""Backends on Amazon Web Services: DynamoDB and Secrets Manager."""
