@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import statistics
 import subprocess
 import sys
@@ -11,16 +10,18 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
 from isocenter.archive.retrieve import Retrieve
 from isocenter.archive.store import Caller, Placement
 from isocenter.bootstrap.backends import ingest_of, open_backends
-from isocenter.bootstrap.pipelines import jobs_of
+from isocenter.bootstrap.jobs import jobs_of
 from isocenter.deid.engine import Deidentifier
 from isocenter.deid.identifiers import Known
 from isocenter.deid.profile import load
@@ -32,32 +33,50 @@ from isocenter.pipeline.validation.validator import Validator
 from isocenter.records import ImageQuery
 from isocenter.settings import Settings
 from isocenter.testing.instances import ct_slice
+from isocenter.testing.postgres import PostgresServer, postgres_server
 from isocenter.testing.server import Server, running
 
 PIPELINE = "validate-deidentify"
 IMAGES, TURNS, BATCH = 2000, 3, 64
 SIZES = (10, 50, 250)  # MB
+_LOOK = 0.2  # seconds: each look at a job is three queries, which the workers would pay for
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way of doing the work: by a plain script (no workers), or by worker processes of so many slots."""
+
+    name: str
+    workers: int = 0
+    slots: int = 1
+    postgres: bool = False
+
+
+WAYS = (
+    Way("plain script"),
+    Way("worker, 1 slot", 1),
+    Way("worker, 2 slots", 1, slots=2),
+    Way("plain script, PostgreSQL", postgres=True),
+    Way("1 worker, PostgreSQL", 1, postgres=True),
+    Way("2 workers, PostgreSQL", 2, postgres=True),
+)
 
 
 def main() -> None:
     console = Console()
-    with tempfile.TemporaryDirectory(prefix="isocenter-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="isocenter-bench-") as name, postgres_server() as postgres:
         folder = Path(name)
         source = _images(folder / "in")
         rates: dict[str, list[float]] = {}
         for turn in range(TURNS):
-            for what, measure in (
-                ("plain script", lambda home: _plain(home)),
-                ("worker, 1 slot", lambda home: _worker(home, 1)),
-                ("worker, 2 slots", lambda home: _worker(home, 2)),
-            ):
-                home = folder / "home"
-                subprocess.run(
-                    [_isocenter(), "ingest", "--home", str(home), str(source)], capture_output=True, check=True
-                )
-                rates.setdefault(what, []).append(measure(home))
-                shutil.rmtree(home)
-                console.print(f"turn {turn + 1}, {what}: {rates[what][-1]:.0f} images/s", highlight=False)
+            for number, way in enumerate(WAYS):
+                # Deleted at the end, all at once: see bench/deid.py.
+                home = folder / f"home-{turn}-{number}"
+                settings = _settings(home, postgres if way.postgres else None)
+                command = _command(settings, "ingest", "--home", str(home), str(source))
+                subprocess.run(command, capture_output=True, check=True)
+                rates.setdefault(way.name, []).append(_worked(settings, way) if way.workers else _plain(settings))
+                console.print(f"turn {turn + 1}, {way.name}: {rates[way.name][-1]:.0f} images/s", highlight=False)
         _show(console, rates)
         latency = Table("upload", "size", "seconds until de-identified")
         for size in SIZES:
@@ -65,17 +84,26 @@ def main() -> None:
         console.print(latency)
 
 
+def _settings(home: Path, postgres: PostgresServer | None) -> Settings:
+    if postgres is None:
+        return Settings(home=home)
+    url = postgres.url(postgres.new_database()).replace("postgresql:", "postgresql+psycopg:")
+    return Settings(home=home, database_url=SecretStr(url))
+
+
+def _command(settings: Settings, *words: str) -> list[str]:
+    url = settings.database_url
+    given = [] if url is None else ["/usr/bin/env", f"ISOCENTER_DATABASE_URL={url.get_secret_value()}"]
+    return [*given, str(Path(sys.executable).with_name("isocenter")), *words]
+
+
 def _show(console: Console, rates: dict[str, list[float]]) -> None:
-    plain = statistics.median(rates["plain script"])
     table = Table("how", "images/s (median)", "beside the plain script")
     for what, found in rates.items():
         rate = statistics.median(found)
+        plain = statistics.median(rates["plain script, PostgreSQL" if "PostgreSQL" in what else "plain script"])
         table.add_row(what, f"{rate:.0f}", f"{(plain / rate - 1) * 100:+.0f} % time")
     console.print(table)
-
-
-def _isocenter() -> str:
-    return str(Path(sys.executable).with_name("isocenter"))
 
 
 def _images(folder: Path) -> Path:
@@ -85,9 +113,8 @@ def _images(folder: Path) -> Path:
     return folder
 
 
-def _plain(home: Path) -> float:
+def _plain(settings: Settings) -> float:
     """The same validation, de-identification and storing, one image after another, without jobs."""
-    settings = Settings(home=home)
     backends = open_backends(settings)
     with closing(backends):
         platform = backends.platform
@@ -123,23 +150,24 @@ def _plain(home: Path) -> float:
 
 
 @contextmanager
-def _working(home: Path, slots: int) -> Iterator[None]:
-    command = [_isocenter(), "worker", "--home", str(home), "--slots", str(slots)]
-    worker = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+def _working(settings: Settings, way: Way) -> Iterator[None]:
+    command = _command(settings, "worker", "--home", str(settings.home), "--slots", str(way.slots))
+    workers = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(way.workers)]
     try:
         yield
     finally:
-        worker.terminate()
-        worker.wait()
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.wait()
 
 
-def _worker(home: Path, slots: int) -> float:
-    """From when the first tenth is done to the end: what a worker sustains, its start left out."""
-    settings = Settings(home=home)
+def _worked(settings: Settings, way: Way) -> float:
+    """From when the first tenth is done to the end: what workers sustain, their start left out."""
     backends = open_backends(settings)
     with closing(backends), closing(jobs_of(settings, backends.platform)) as jobs:
         job = jobs.start(Plans().load(PIPELINE), ImageQuery(), Caller())
-        with _working(home, slots):
+        with _working(settings, way):
             begun: tuple[float, int] | None = None
             while True:
                 far, moment = jobs.progress(job.id), time.perf_counter()
@@ -148,7 +176,7 @@ def _worker(home: Path, slots: int) -> float:
                 if far.job.is_final:
                     assert begun is not None
                     return (far.finished - begun[1]) / (moment - begun[0])
-                time.sleep(0.02)
+                time.sleep(_LOOK)
 
 
 def _latency(folder: Path, megabytes: int) -> float:

@@ -148,6 +148,8 @@ class Bench:
                     assert folders is not None
                     found.append(deid.measure(folders, tool, work, turn, core))
                     steps.done()
+        if folders is not None:
+            folders.clear()
         return found
 
     def _alternate(self, steps: Steps, up: list[tuple[Server, list[Work]]]) -> list[Figures]:

@@ -16,8 +16,8 @@ from typing import IO, Any
 from isocenter.bootstrap.backends import folder_store, object_store
 from isocenter.bootstrap.deidentifying import deidentifier_of
 from isocenter.cli.deid_log import Stamp
+from isocenter.cli.memory import calm_collector
 from isocenter.cli.sources import Source, read_chunks
-from isocenter.cli.zip_archives import ZipReader
 from isocenter.deid.evidence import Evidence
 from isocenter.deid.identifiers import Known
 from isocenter.deid.profile import Profile
@@ -26,6 +26,7 @@ from isocenter.deid.source import InFile, InMemory, Readable
 from isocenter.errors import NotFound, Rejected, Unavailable
 from isocenter.pipeline.deidentify import Deidentify, Outcome
 from isocenter.pipeline.places import StoredBlob
+from isocenter.pipeline.zip_archives import ZipReader
 from isocenter.ports.blob_store import BlobStore
 from isocenter.settings import Settings
 
@@ -107,6 +108,7 @@ class Worker:
         self._run = Deidentify(deidentifier, destination_of(job), layout)
         self._archives = ZipReader()
         self._buckets: dict[str, BlobStore] = {}
+        calm_collector()
 
     def look(self, batch: Sequence[Found]) -> Looked:
         """The studies of some sources. What cannot be read is found out again, and told, when its turn comes."""

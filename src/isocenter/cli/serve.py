@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import logging
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -21,12 +18,12 @@ from uvicorn.supervisors import Multiprocess
 
 from isocenter.bootstrap.backends import open_backends
 from isocenter.bootstrap.serving import application, open_services
+from isocenter.cli.memory import calm_collector, lean_heap
 from isocenter.cli.sample import load_sample, show_sample
 from isocenter.errors import Misconfigured
 from isocenter.settings import Settings, load
 
 _GRACE_SECONDS = 20
-_MALLOC = {-8: 2, -3: 2 << 20, -1: 8 << 20}  # malloc.h: M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD in bytes
 
 
 def serve(
@@ -86,23 +83,6 @@ def serving(settings: Settings) -> object:
     app = application(settings, open_services(settings))
     calm_collector()
     return app
-
-
-def calm_collector() -> None:
-    """What was made at start stays for good, so the collector need not look at it again; and a request makes
-    thousands of short-lived objects in no cycle, which is no reason to look for cycles three times."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-
-
-def lean_heap() -> None:
-    """Keep glibc from holding on to what large images needed: a heap for every thread, and buffers of megabytes,
-    which it would keep once it has seen a few of them and now gives back as soon as they are free."""
-    with suppress(OSError, AttributeError):
-        library = ctypes.CDLL(None)
-        for parameter, value in _MALLOC.items():
-            library.mallopt(parameter, value)
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -17,7 +17,8 @@ from isocenter.adapters.worker_process import WorkerLock
 from isocenter.bootstrap.backends import open_backends
 from isocenter.bootstrap.notifying import worker_needed
 from isocenter.bootstrap.pipelines import open_worker
-from isocenter.cli.serve import configure_logs, lean_heap
+from isocenter.cli.memory import calm_collector, lean_heap
+from isocenter.cli.serve import configure_logs
 from isocenter.errors import IsocenterError, Saturated
 from isocenter.settings import load
 
@@ -56,6 +57,7 @@ def worker(
         threading.Thread(target=_end_with_parent, args=(made.stop,), daemon=True).start()
         threading.Thread(target=_end_idle, args=(made.stop, has_work, idle), daemon=True).start()
     structlog.get_logger().info("working", slots=settings.worker_slots)
+    calm_collector()
     try:
         made.run()
     finally:
