@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 HOME_DIR ?= isocenter-home
 PORT ?= 8042
 
-.PHONY: run ocr test check format bench system lock clean
+.PHONY: run ocr test check format bench system lambda test-aws lock clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.base: requirements/base.txt pyproject.toml
@@ -51,11 +51,22 @@ system:
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
 
+# The zips of the functions on AWS: the same input gives the same bytes. PYTHON_VERSION=3.12 and ARCHITECTURE=arm64
+# choose what they are for; without, the Python and the processor at hand.
+lambda: $(VENV)/.base
+	$(BIN)/python scripts/lambda-packages $(if $(PYTHON_VERSION),--python $(PYTHON_VERSION)) $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE))
+
+# The Terraform applied to moto's server, and the zips run as Lambda runs them.
+test-aws: $(VENV)/.dev
+	ISOCENTER_TEST_AWS=1 $(BIN)/pytest tests/aws
+
 # New locks after a change of pyproject.toml; takes uv.
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra postgres --group build pyproject.toml -o requirements/base.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra postgres --extra ocr --group build --group headless pyproject.toml -o requirements/ocr.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra postgres --extra ocr --group build --group headless --group dev pyproject.toml -o requirements/dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra postgres --extra ocr --extra aws --group build --group headless --group dev pyproject.toml -o requirements/dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --constraint requirements/dev.txt --group pyproject.toml:lambda -o requirements/lambda.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --constraint requirements/dev.txt --group pyproject.toml:lambda --group pyproject.toml:ocr-lambda -o requirements/ocr-lambda.txt
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -29,16 +29,16 @@ _LARGEST_TRANSACTION = 4 << 20
 
 
 def _serve(port: int) -> None:
-    _mend()
+    mend()
     MotoRequestHandler.protocol_version = "HTTP/1.1"  # connections stay open
     app = DomainDispatcherApplication(create_backend_app)
     run_simple("127.0.0.1", port, app, threaded=True, request_handler=MotoRequestHandler)
 
 
-def _mend() -> None:
+def mend(answering: type[BaseResponse] = BaseResponse) -> None:
     """Make moto's transactions atomic between threads and as strict as the service, and its reads less than linear."""
 
-    lock, act, query, write = threading.RLock(), BaseResponse.call_action, Table.query, DynamoHandler.batch_write_item
+    lock, act, query, write = threading.RLock(), answering.call_action, Table.query, DynamoHandler.batch_write_item
     serialized = DynamoHandler.serialized
 
     def one_at_a_time(self: Any) -> Any:
@@ -69,7 +69,7 @@ def _mend() -> None:
 
     for owner, name, mended in (
         (DynamoHandler, "serialized", quickly),
-        (BaseResponse, "call_action", one_at_a_time),
+        (answering, "call_action", one_at_a_time),
         (Table, "query", within_partition),
         (DynamoHandler, "batch_write_item", few_enough),
         (DynamoHandler, "_contains_duplicates", are_twice),
