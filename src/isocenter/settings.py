@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -29,6 +31,7 @@ class Settings(BaseSettings):
         env_prefix="ISOCENTER_", frozen=True, extra="forbid", toml_file=None, hide_input_in_errors=True
     )
     toml: ClassVar[Path | None] = None
+    kept: ClassVar[Mapping[str, str]] = {}  # as the environment would have them
 
     home: Path = Field(Path("isocenter-home"), description="Folder that holds everything not kept elsewhere.")
     host: str = Field("127.0.0.1", description="Address to listen on; off loopback only with authentication.")
@@ -37,7 +40,8 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
 
     database_url: SecretStr | None = Field(
-        None, description="sqlite:///FILE or postgresql+psycopg://...; SQLite in `home` without it."
+        None,
+        description="sqlite:///FILE, postgresql+psycopg://... or dynamodb://TABLE; SQLite in `home` without it.",
     )
     audit_key: SecretStr | None = Field(
         None, min_length=16, description="Key of the audit chain; without it one is made and kept."
@@ -50,6 +54,25 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Options of the object store as obstore names them (endpoint, region, keys).",
     )
+    blobs_urls: dict[str, str] = Field(
+        default_factory=dict,
+        description="Buckets or folders of single stores, by their names; others lie in blobs_url.",
+    )
+    secrets_prefix: str = Field(
+        "isocenter/", description="On AWS: what the names of our secrets in Secrets Manager begin with."
+    )
+    parameters: str | None = Field(
+        None, description="On AWS: path of SSM parameters that are settings too, behind those of the environment."
+    )
+    state_machines: dict[str, str] = Field(
+        default_factory=dict,
+        description="On AWS: ARNs of the state machines that run pipelines, by the pipelines' names; NAME.express for"
+        " jobs of one chunk.",
+    )
+    incoming_url: str | None = Field(
+        None, description="On AWS: the bucket whose objects below incoming/ are taken in as events tell of them."
+    )
+    incoming_pipeline: str | None = Field(None, description="On AWS: the pipeline that is run over each of them.")
     stores: tuple[str, ...] = Field(("raw", "deidentified"), description="Named archives; the first is the default.")
     deidentified_stores: tuple[str, ...] = Field(
         ("deidentified",),
@@ -68,6 +91,11 @@ class Settings(BaseSettings):
         description="own: links of this server, which can be revoked. presigned: links of the object store where it can"
         " sign, which nobody can revoke.",
     )
+    upload_links: Literal["own", "presigned"] = Field(
+        "own",
+        description="own: parts of an upload session are sent to this server. presigned: straight into the bucket where"
+        " images are kept in S3.",
+    )
     destinations: dict[str, DestinationAt] = Field(
         default_factory=dict,
         description="Places that images are sent to, by name: each a folder, a bucket, a stow peer or a webhook.",
@@ -75,6 +103,12 @@ class Settings(BaseSettings):
     deleted_grace_days: float = Field(7, ge=0, description="How long a deleted image can be restored.")
 
     max_upload_bytes: int = Field(8 << 30, gt=0, description="Largest request body.")
+    max_answer_bytes: int | None = Field(
+        None,
+        ge=1 << 16,
+        description="A larger answer is written to the bucket where images are kept in S3, and given by 307 to an"
+        " address of it that works for 15 minutes; for what cannot send much, as AWS Lambda. Any size without it.",
+    )
     max_parts: int = Field(10_000, gt=0, description="Most parts in one multipart request.")
     max_part_header_bytes: int = Field(8 << 10, gt=0, description="Longest header block of a part.")
     max_concurrent_uploads: int = Field(32, gt=0, description="Uploads at a time in one process; more answer 429.")
@@ -151,7 +185,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        sources = (init_settings, env_settings)
+        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        if cls.kept:
+            parameters = EnvSettingsSource(settings_cls)
+            parameters.env_vars = {f"isocenter_{name.lower()}": value for name, value in cls.kept.items()}
+            sources = (*sources, parameters)
         return sources if cls.toml is None else (*sources, TomlConfigSettingsSource(settings_cls, cls.toml))
 
     @field_validator("stores")
@@ -199,6 +237,8 @@ class Settings(BaseSettings):
             raise Misconfigured("auth oidc takes oidc_issuer and oidc_audience", code="oidc-incomplete")
         if self.labels_detector == "onnx" and (self.labels_model is None or self.labels_names is None):
             raise Misconfigured("labels_detector onnx takes labels_model and labels_names", code="labels-incomplete")
+        if self.max_answer_bytes is not None and not (self.blobs_url or "").startswith("s3://"):
+            raise Misconfigured("max_answer_bytes takes images kept in S3 (blobs_url s3://...)", code="no-way-out")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise Misconfigured("tls_certificate and tls_key belong together", code="tls-incomplete")
         return self
@@ -225,11 +265,15 @@ class _Place(BaseSettings):
     home: Path = Path("isocenter-home")
 
 
-def load(**given: Any) -> Settings:
-    """The settings in force; `given` (None counts as not given) comes before environment and file."""
+def load(*, parameters: Mapping[str, str] | None = None, **given: Any) -> Settings:
+    """The settings in force; `given` (None counts as not given) comes before environment, `parameters` and file.
+
+    `parameters` are texts as the environment would have them.
+    """
     chosen = {name: value for name, value in given.items() if value is not None}
     file = Path(chosen.get("home") or _Place().home) / "isocenter.toml"
-    source = type("Settings", (Settings,), {"toml": file if file.is_file() else None, "__module__": __name__})
+    own = {"toml": file if file.is_file() else None, "kept": dict(parameters or {}), "__module__": __name__}
+    source = type("Settings", (Settings,), own)
     found: Settings = source(**chosen)
     # As the plain class, so that it can be pickled to server and worker processes; it has been checked.
     return Settings.model_construct(**dict(found))

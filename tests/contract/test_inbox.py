@@ -14,7 +14,7 @@ from isocenter.adapters.inboxes.bucket import CLAIMED, BucketInbox
 from isocenter.adapters.inboxes.folder import FolderInbox
 from isocenter.adapters.memory.blobs import MemoryBlobStore
 from isocenter.ports.blob_store import BlobStore
-from isocenter.records import now
+from isocenter.records import BlobStat, now
 from isocenter.testing.inbox_contract import InboxContract
 from isocenter.testing.s3 import S3Server, s3_server
 
@@ -125,3 +125,35 @@ class TestBucketInboxOnS3(_OnStore):
     @pytest.fixture
     def store(self, s3: S3Server) -> BlobStore:
         return ObjectBlobStore(f"{s3.new_bucket()}/inbox", s3.options)
+
+
+def test_an_inbox_of_names_lists_nothing_and_sees_those_alone() -> None:
+    class Counted(MemoryBlobStore):
+        listed: list[str]
+
+        def list(self, prefix: str = "") -> Iterator[BlobStat]:
+            self.listed.append(prefix)
+            return super().list(prefix)
+
+    store = Counted()
+    store.listed = []
+    for name in ("incoming/a b+c.dcm", "incoming/other.dcm", "incoming/bad"):
+        writer = store.create(name)
+        writer.write(b"data")
+        writer.commit()
+    named = ["incoming/a b+c.dcm", "incoming/gone.dcm", "incoming/a b+c.dcm", "incoming/bad"]
+    inbox = BucketInbox(store, names=named, failed="quarantine/")
+    good, bad = sorted(inbox.look(100), key=lambda waiting: waiting.name)
+    assert (good.name, bad.name) == ("incoming/a b+c.dcm", "incoming/bad")
+    assert inbox.claim(good)
+    assert inbox.claim(bad)
+    assert BucketInbox(store, names=named).look(100) == []  # whoever is told of it meanwhile
+    inbox.processed(good)
+    inbox.failed(bad, "not-an-image")
+    assert all(prefix.startswith(CLAIMED) for prefix in store.listed)
+    assert sorted(stat.key for stat in MemoryBlobStore.list(store)) == [
+        "incoming/other.dcm",
+        "processed/incoming/a b+c.dcm",
+        "quarantine/incoming/bad",
+        "quarantine/incoming/bad.reason.txt",
+    ]

@@ -60,6 +60,22 @@ class ReadTrail:
             same = self._refused.get(kind)
             self._refused[kind] = entry if same is None else replace(same, count=same.count + entry.count)
 
+    def flush(self) -> None:
+        """Append what waits before this returns: for where threads stand still between requests.
+
+        Unavailable where it cannot be written; it waits on, and is appended with what comes next.
+        """
+        with self._changed:
+            batch = self._taken()
+        if not self._append(batch):
+            raise Unavailable("the audit log cannot be written, and nothing is read unaudited", retry_after=30)
+
+    def _taken(self) -> list[AuditEntry]:
+        """What waits, no longer waiting; the lock is held."""
+        reads, self._waiting = self._waiting, []
+        refused, self._refused = self._refused, {}
+        return [*reads, *refused.values()]
+
     def close(self) -> None:
         """Append what waits and stop."""
         with self._changed:
@@ -75,10 +91,9 @@ class ReadTrail:
                     self._changed.wait(_FLUSH_SECONDS)
                 elif last_try is None:
                     last_try = time.monotonic() + _CLOSING_SECONDS
-                reads, self._waiting = self._waiting, []
-                refused, self._refused = self._refused, {}
+                batch = self._taken()
                 closing = self._closing
-            done = self._append([*reads, *refused.values()])
+            done = self._append(batch)
             if closing and (done or time.monotonic() > (last_try or 0.0)):
                 return
             if not done:

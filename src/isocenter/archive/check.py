@@ -14,7 +14,7 @@ from isocenter.records import ImageQuery, ImageRecord, State
 
 _BATCH = 1000
 _SHOWN = 1000  # findings kept for the report; all are counted
-UPLOADS = "uploads/"  # keys of upload sessions begin so
+UPLOADS, ANSWERS = "uploads/", "answers/"  # keys of upload sessions, and of answers that were too large, begin so
 ALL_STATES = (State.CURRENT, State.DELETED, State.SUPERSEDED)
 Progress = Callable[[int], None]
 
@@ -100,7 +100,7 @@ class Check:
         # Blobs are listed first: one committed after the listing is not in it, one before it has its row.
         found = (stat for prefix in ("", "incoming/") for stat in self._blobs.list(prefix))
         # Open upload sessions have no rows, and their own end.
-        keys = {stat.key: stat for stat in found if not stat.key.startswith(UPLOADS)}
+        keys = {stat.key: stat for stat in found if not stat.key.startswith((UPLOADS, ANSWERS))}
         report.blobs = len(keys)
         for key in self._index.blob_keys():
             keys.pop(key, None)

@@ -53,9 +53,13 @@ class Housekeeping:
         if self._sweep_before is not None:
             self._guarded(self._sweep)
         while not self._closing.is_set():
-            for task in (self._purge, self._sweep_deliveries, *self._also):
-                self._guarded(task)
+            self.round()
             self._closing.wait(_PERIOD_SECONDS)
+
+    def round(self) -> None:
+        """Do once what is done every ten minutes."""
+        for task in (self._purge, self._sweep_deliveries, *self._also):
+            self._guarded(task)
 
     def _guarded(self, task: object) -> None:
         assert callable(task)

@@ -7,29 +7,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from secrets import token_bytes
 
 import structlog
 
 from isocenter.adapters.blobs.folder import INCOMING, FolderBlobStore
+from isocenter.adapters.blobs.routed import RoutedBlobStore
 from isocenter.adapters.home import Home
 from isocenter.adapters.inboxes.bucket import BucketInbox
 from isocenter.adapters.inboxes.folder import FolderInbox
 from isocenter.adapters.processes import ProcessSandbox
-from isocenter.adapters.sql.api_keys import SqlApiKeys
-from isocenter.adapters.sql.audit import SqlAuditLog
-from isocenter.adapters.sql.database import Database
-from isocenter.adapters.sql.deliveries import SqlDeliveries
-from isocenter.adapters.sql.events import SqlEventFeed
-from isocenter.adapters.sql.index import SqlIndex
-from isocenter.adapters.sql.job_ledger import SqlJobLedger
-from isocenter.adapters.sql.migrate import migrate
-from isocenter.adapters.sql.open_studies import SqlOpenStudies
-from isocenter.adapters.sql.results import SqlResults
-from isocenter.adapters.sql.search import SqlSearchIndex
-from isocenter.adapters.sql.secrets import SqlSecrets
-from isocenter.adapters.sql.step_ledger import SqlStepLedger
-from isocenter.adapters.sql.webhooks import SqlWebhooks
 from isocenter.archive.delete import Delete
 from isocenter.archive.reindex import reindex
 from isocenter.archive.search import BASE, prepare
@@ -42,7 +28,7 @@ from isocenter.ports.inbox import Inbox
 from isocenter.ports.platform import Platform
 from isocenter.settings import Settings
 
-AUDIT_KEY = "audit-chain"
+_DYNAMODB = "dynamodb://"
 log = structlog.get_logger()
 
 
@@ -56,38 +42,23 @@ class Backends:
     close: Callable[[], None]
 
 
+def is_on_aws(settings: Settings) -> bool:
+    """Whether everything but images lies in DynamoDB, and Step Functions bring the tasks of jobs."""
+    url = settings.database_url
+    return url is not None and url.get_secret_value().startswith(_DYNAMODB)
+
+
 def open_backends(settings: Settings) -> Backends:
-    """Choose and open the backends; the database's schema is brought up to date."""
+    """Choose and open the backends; a database's schema is brought up to date."""
     guard_pydicom()
     home = Home(settings.home)
-    url = settings.database_url
-    database = Database(url.get_secret_value() if url else f"sqlite:///{settings.home / 'isocenter.sqlite'}")
-    migrate(database)
-    secrets = SqlSecrets(database)
-    if settings.audit_key is not None:
-        audit_key = settings.audit_key.get_secret_value().encode()
-    elif url is None:
-        audit_key = home.audit_key()
-    else:
-        # Machines that share a database share the key; whoever comes first makes it.
-        audit_key = secrets.create(AUDIT_KEY, token_bytes(32))
     sandbox = ProcessSandbox(settings.decode_workers, settings.decode_memory_bytes, preload=("isocenter.render.frame",))
-    platform = Platform(
-        blobs=_blobs(settings),
-        index=SqlIndex(database, audit_key),
-        search=SqlSearchIndex(database),
-        events=SqlEventFeed(database),
-        audit=SqlAuditLog(database, audit_key),
-        jobs=SqlJobLedger(database),
-        steps=SqlStepLedger(database),
-        results=SqlResults(database),
-        secrets=secrets,
-        api_keys=SqlApiKeys(database, audit_key),
-        deliveries=SqlDeliveries(database, audit_key),
-        webhooks=SqlWebhooks(database, audit_key),
-        open_studies=SqlOpenStudies(database),
-        sandbox=sandbox,
-    )
+    if is_on_aws(settings):
+        from isocenter.bootstrap.on_dynamodb import open_rooms  # boto3 or SQLAlchemy, as it is chosen
+    else:
+        from isocenter.bootstrap.on_sql import open_rooms
+    rooms = open_rooms(settings, home)
+    platform = Platform(blobs=_blobs(settings), sandbox=sandbox, **rooms.parts)
 
     missing = prepare(platform, settings.searched)
     if BASE in missing:
@@ -98,14 +69,21 @@ def open_backends(settings: Settings) -> Backends:
 
     def close() -> None:
         sandbox.close()
-        database.close()
+        rooms.close()
         home.close()
 
-    return Backends(platform, home, audit_key, close)
+    return Backends(platform, home, rooms.audit_key, close)
 
 
 def _blobs(settings: Settings) -> BlobStore:
-    url = settings.blobs_url
+    """Where images lie, and apart from the rest those of stores that have a place of their own."""
+    rest = _blob_store(settings, settings.blobs_url)
+    if not settings.blobs_urls:
+        return rest
+    return RoutedBlobStore(rest, {name: _blob_store(settings, url) for name, url in settings.blobs_urls.items()})
+
+
+def _blob_store(settings: Settings, url: str | None) -> BlobStore:
     if url is None:
         return FolderBlobStore(settings.home / "blobs")
     if "://" not in url:

@@ -76,11 +76,15 @@ def sending(settings: Settings, platform: Platform) -> Rounds:
     return Rounds("webhooks", _ROUND, notifier.look, notifier.close)
 
 
-def completing(settings: Settings, platform: Platform, jobs: Jobs, plan: Plan | None) -> Rounds:
-    """The thread that sees when studies are complete, and has a plan run over them."""
+def completeness_of(settings: Settings, platform: Platform, jobs: Jobs, plan: Plan | None) -> Completeness:
+    """What sees when studies are complete, and has a plan run over them."""
     key = platform.secrets.create(STUDIES_KEY, token_bytes(32))
-    found = Completeness(platform, jobs, key, quiet=settings.study_quiet_seconds, plan=plan)
-    return Rounds("studies", _ROUND, found.look)
+    return Completeness(platform, jobs, key, quiet=settings.study_quiet_seconds, plan=plan)
+
+
+def completing(settings: Settings, platform: Platform, jobs: Jobs, plan: Plan | None) -> Rounds:
+    """The thread that does so."""
+    return Rounds("studies", _ROUND, completeness_of(settings, platform, jobs, plan).look)
 
 
 def worker_needed(platform: Platform, *, soon: float = 0.0) -> bool:

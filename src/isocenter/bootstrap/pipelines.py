@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from secrets import token_bytes
 from threading import Lock
@@ -12,59 +11,29 @@ from isocenter.bootstrap.analysing import analysis_of
 from isocenter.bootstrap.backends import Backends, ingest_of, limits_of, object_store
 from isocenter.bootstrap.deidentifying import DEID_KEY, deidentifier_of
 from isocenter.bootstrap.delivering import delivering_step
+from isocenter.bootstrap.jobs import plan_on_completion, queue_url
 from isocenter.bootstrap.notifying import completing, sending
 from isocenter.deid.profile import load as deidentification_profile
 from isocenter.jobs import Job
-from isocenter.pipeline.ingest import Ingest
 from isocenter.pipeline.jobs import Jobs, OnceOpened
 from isocenter.pipeline.locations import Allowed, InBucket
 from isocenter.pipeline.places import Places
-from isocenter.pipeline.plan import Plan, Plans, StepPlan
+from isocenter.pipeline.plan import StepPlan
 from isocenter.pipeline.process import Process
-from isocenter.pipeline.run_task import TaskRunner
+from isocenter.pipeline.run_task import StepsOf, TaskRunner
 from isocenter.pipeline.steps.algorithm import AlgorithmStep
 from isocenter.pipeline.steps.base import Step
 from isocenter.pipeline.steps.deidentify import DeidentifyStep
 from isocenter.pipeline.steps.parameters import Algorithm, Deidentification, Delivering, Parameters, Validation
 from isocenter.pipeline.steps.validate import ValidateStep
-from isocenter.pipeline.uploads import Uploads
 from isocenter.pipeline.validation.validator import Validator
 from isocenter.pipeline.work import Worker
 from isocenter.ports.blob_store import BlobStore
 from isocenter.ports.platform import Platform
-from isocenter.ports.workflow import Workflow
 from isocenter.settings import Settings
 
-PLACES_KEY, UPLOADS_KEY = "places", "uploads"
+PLACES_KEY = "places"
 _FETCH_SECONDS = 120.0
-
-
-def plans_of(settings: Settings) -> Plans:
-    """The pipelines there are."""
-    return Plans(settings.pipelines or settings.home / "pipelines")
-
-
-def plan_on_completion(settings: Settings) -> Plan | None:
-    """What is run over studies that are complete; NotFound where there is no such pipeline."""
-    name = settings.on_study_complete
-    return None if name is None else plans_of(settings).load(name)
-
-
-def queue_url(settings: Settings) -> str:
-    """Where tasks queue: in the database they share, or in a file of their own: looking at a queue locks it."""
-    url = settings.database_url
-    return url.get_secret_value() if url else f"sqlite:///{(settings.home / 'queue.sqlite').resolve()}"
-
-
-def jobs_of(settings: Settings, platform: Platform, given: Callable[[], None] = lambda: None) -> Jobs:
-    """What starts and steers jobs; `given` is called where a worker has something to do."""
-
-    def workflow() -> Workflow:
-        from isocenter.adapters.durable.dbos_workflow import DbosWorkflow  # takes half a second to load
-
-        return DbosWorkflow(queue_url(settings))
-
-    return Jobs(platform, OnceOpened(workflow), most_waiting=settings.max_waiting_images, given=given)
 
 
 def open_worker(settings: Settings, backends: Backends) -> Worker:
@@ -79,7 +48,7 @@ def open_worker(settings: Settings, backends: Backends) -> Worker:
     slots = max(1, settings.worker_slots)
     lease = settings.worker_lease_seconds
     places = places_of(settings, platform)
-    steps = _Steps(settings, platform, places)
+    steps = steps_of(settings, platform, places)
     runner = TaskRunner(platform, jobs, steps, executor, slots=slots, lease=lease, places=places)
     workers = DbosWorkers(url, executor=executor, slots=slots)
     beside = (sending(settings, platform), completing(settings, platform, jobs, plan_on_completion(settings)))
@@ -102,12 +71,6 @@ def places_of(settings: Settings, platform: Platform) -> Places:
     return Places(allowed, bucket, outgoing.fetch, key, settings.process_max_bytes)
 
 
-def uploads_of(platform: Platform, ingest: Ingest, jobs: Jobs) -> Uploads:
-    """Upload sessions over the blobs."""
-    key = platform.secrets.create(UPLOADS_KEY, token_bytes(32))
-    return Uploads(platform.blobs, ingest, jobs, key, events=platform.events)
-
-
 def process_of(settings: Settings, platform: Platform, jobs: Jobs) -> Process:
     """What processes images by URL."""
     endpoint = settings.blobs_options.get("endpoint")
@@ -120,6 +83,11 @@ def process_of(settings: Settings, platform: Platform, jobs: Jobs) -> Process:
         settings.default_store,
         None if endpoint is None else endpoint.get_secret_value(),
     )
+
+
+def steps_of(settings: Settings, platform: Platform, places: Places) -> StepsOf:
+    """What makes the steps of plans."""
+    return _Steps(settings, platform, places)
 
 
 class _Steps:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from isocenter.adapters.worker_process import WorkerProcess
@@ -12,10 +14,11 @@ from isocenter.archive.rendered import Rendered
 from isocenter.archive.retrieve import Retrieve
 from isocenter.archive.search import Searching
 from isocenter.archive.transcoded import Transcoded
-from isocenter.bootstrap.backends import deletes_of, ingest_of, limits_of, open_backends
+from isocenter.bootstrap.backends import Backends, deletes_of, ingest_of, is_on_aws, limits_of, open_backends
 from isocenter.bootstrap.delivering import deliver_of
+from isocenter.bootstrap.jobs import jobs_of, plan_on_completion, plans_of, uploads_of
 from isocenter.bootstrap.notifying import completing, webhooks_of, worker_needed
-from isocenter.bootstrap.pipelines import jobs_of, plan_on_completion, plans_of, process_of, uploads_of
+from isocenter.bootstrap.pipelines import process_of
 from isocenter.ports.platform import Platform
 from isocenter.settings import LOOPBACK, Settings
 from isocenter.web.auth import Anyone, Authenticator, FirstOf, KeyAuthenticator, Policy
@@ -43,25 +46,20 @@ def _authenticator(settings: Settings, platform: Platform) -> Authenticator:
 
 
 def open_services(settings: Settings) -> Services:
-    """Everything the routes work with; opened in the process that serves."""
+    """Everything the routes work with, and what goes on beside them; opened in the process that serves."""
     on_completion = plan_on_completion(settings)
     backends = open_backends(settings)
     platform = backends.platform
-    retrieve = Retrieve(platform)
-    delete = deletes_of(settings, platform)
-    file_sets = FileSets(retrieve)
-    trail = ReadTrail(platform.audit)
     # Only where database and blobs both lie in the home folder does its lock say who else works on them.
     ours = settings.database_url is None and settings.blobs_url is None
     sweep_before = backends.home.alone_since if ours else None
     worker = None
-    if settings.worker_slots:
+    if settings.worker_slots and not is_on_aws(settings):  # there state machines bring the tasks
         worker = WorkerProcess(settings.home, lambda: worker_needed(platform))
-    jobs = jobs_of(settings, platform, worker.wake if worker is not None else lambda: None)
-    ingest = ingest_of(settings, platform)
-    uploads = uploads_of(platform, ingest, jobs)
-    housekeeping = Housekeeping(platform, delete, sweep_before=sweep_before, also=(uploads.sweep,))
-    studies = completing(settings, platform, jobs, on_completion)
+    services = services_of(settings, backends, worker.wake if worker is not None else lambda: None)
+    sweep = services.uploads.sweep
+    housekeeping = Housekeeping(platform, services.delete, sweep_before=sweep_before, also=(sweep,))
+    studies = completing(settings, platform, services.jobs, on_completion)
     housekeeping.start()
     studies.start()
 
@@ -69,8 +67,23 @@ def open_services(settings: Settings) -> Services:
         studies.close()
         if worker is not None:
             worker.close()
-        jobs.close()
         housekeeping.close()
+        services.close()
+
+    return replace(services, close=close)
+
+
+def services_of(settings: Settings, backends: Backends, given: Callable[[], None] = lambda: None) -> Services:
+    """What the routes work with and no more; `given` is called where a worker has something to do."""
+    platform = backends.platform
+    retrieve = Retrieve(platform)
+    file_sets = FileSets(retrieve)
+    trail = ReadTrail(platform.audit)
+    jobs = jobs_of(settings, platform, given)
+    ingest = ingest_of(settings, platform)
+
+    def close() -> None:
+        jobs.close()
         trail.close()
         backends.close()
 
@@ -81,13 +94,13 @@ def open_services(settings: Settings) -> Services:
         rendered=Rendered(platform, retrieve, settings.decode_seconds),
         transcoded=Transcoded(platform, retrieve, settings.decode_seconds),
         file_sets=file_sets,
-        delete=delete,
+        delete=deletes_of(settings, platform),
         deliver=deliver_of(settings, platform, retrieve, file_sets),
         searching=Searching(platform, settings.searched),
         plans=plans_of(settings),
         jobs=jobs,
         process=process_of(settings, platform, jobs),
-        uploads=uploads,
+        uploads=uploads_of(settings, platform, ingest, jobs),
         webhooks=webhooks_of(settings, platform),
         authenticator=_authenticator(settings, platform),
         policy=Policy(settings.stores, frozenset(settings.identified_stores), trail),
@@ -97,6 +110,7 @@ def open_services(settings: Settings) -> Services:
             part_header_bytes=settings.max_part_header_bytes,
             concurrent_uploads=settings.max_concurrent_uploads,
             process_seconds=settings.process_seconds,
+            answer_bytes=settings.max_answer_bytes,
             data_set=limits_of(settings),
         ),
         close=close,

@@ -19,8 +19,8 @@ from isocenter.bootstrap.backends import ingest_of, open_backends
 from isocenter.cli.caller import caller
 from isocenter.cli.sources import Source, read_chunks, sources
 from isocenter.cli.workers import Processes, batches, process_count, progress_bar
-from isocenter.cli.zip_archives import ZipReader
 from isocenter.errors import BadRequest, Malformed, Rejected
+from isocenter.pipeline.zip_archives import ZipReader
 from isocenter.records import Receipt
 from isocenter.settings import Settings, load
 

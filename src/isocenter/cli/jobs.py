@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from isocenter.bootstrap.backends import open_backends
-from isocenter.bootstrap.pipelines import jobs_of
+from isocenter.bootstrap.jobs import jobs_of
 from isocenter.cli.caller import caller
 from isocenter.cli.workers import progress_bar
 from isocenter.errors import Conflict

@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from isocenter.bootstrap.backends import open_backends
-from isocenter.bootstrap.pipelines import jobs_of, plans_of
+from isocenter.bootstrap.jobs import jobs_of, plans_of
 from isocenter.cli.caller import caller
 from isocenter.cli.jobs import follow
 from isocenter.errors import BadRequest, Misconfigured
 from isocenter.pipeline import graph as drawn
+from isocenter.pipeline import states
 from isocenter.pipeline.plan import Plan, plan_of
 from isocenter.records import ImageQuery
 from isocenter.settings import load
@@ -85,9 +86,16 @@ def graph(
 
 
 @app.command("asl")
-def asl(name: Name, home: Home = None) -> None:
+def asl(
+    name: Name,
+    express: Annotated[
+        bool, typer.Option("--express", help="For jobs of one chunk, paid by the time they take.")
+    ] = False,
+    home: Home = None,
+) -> None:
     """The Step Functions definition (Amazon States Language) that runs the same pipeline on AWS."""
-    typer.echo(orjson.dumps(drawn.asl(_plan(name, home)), option=orjson.OPT_INDENT_2))
+    made = (states.express_asl if express else states.asl)(_plan(name, home))
+    typer.echo(orjson.dumps(made, option=orjson.OPT_INDENT_2))
 
 
 @app.command("run")

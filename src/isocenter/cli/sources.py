@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from isocenter.cli.zip_archives import CHUNK, ZipReader, members
 from isocenter.dicom.data_set import DataSet
 from isocenter.dicom.json_model import encode
 from isocenter.dicom.part10 import HeaderReader
 from isocenter.errors import Malformed, Rejected
+from isocenter.pipeline.zip_archives import CHUNK, ZipReader, is_archive, members
 
 _RECORDS, _FILE_ID = 0x00041220, 0x00041500
 
@@ -58,7 +58,7 @@ def _file(path: str, *, follow: bool = True) -> Iterator[Source | tuple[str, Rej
     except OSError as error:
         yield path, Malformed(f"it cannot be read ({error.strerror})", code="unreadable")
         return
-    if head[:4] == b"PK\x03\x04" and head[128:132] != b"DICM":
+    if is_archive(head):
         yield from _archive(path)
     elif follow and os.path.basename(path).upper() == "DICOMDIR":
         yield from _directory(path)

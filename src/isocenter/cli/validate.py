@@ -21,7 +21,6 @@ from rich.text import Text
 
 from isocenter.cli.sources import Source, read_chunks, sources
 from isocenter.cli.workers import Processes, batches, process_count, progress_bar
-from isocenter.cli.zip_archives import ZipReader
 from isocenter.dicom.elements import Limits
 from isocenter.errors import BadRequest, Malformed, Rejected
 from isocenter.pipeline.validation.batch import Entry, Hasher, SeriesReport
@@ -30,6 +29,7 @@ from isocenter.pipeline.validation.profile import load as load_profile
 from isocenter.pipeline.validation.report import Finding, Report
 from isocenter.pipeline.validation.rules import Severity
 from isocenter.pipeline.validation.validator import Examined, Validator, refused
+from isocenter.pipeline.zip_archives import ZipReader
 from isocenter.settings import load
 
 _BATCH = 32

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from isocenter.bootstrap.backends import folder_inbox, ingest_of, object_inbox, open_backends
-from isocenter.bootstrap.pipelines import jobs_of, plans_of
+from isocenter.bootstrap.jobs import jobs_of, plans_of
 from isocenter.cli.caller import caller
 from isocenter.errors import BadRequest
 from isocenter.pipeline.watch import Looked, Watcher
@@ -50,7 +50,9 @@ def watch(
 
     backends = open_backends(settings)
     with closing(backends), closing(jobs_of(settings, backends.platform)) as jobs:
-        watcher = Watcher(inbox, ingest_of(settings, backends.platform), jobs, chosen, plan, caller())
+        ingest = ingest_of(settings, backends.platform)
+        most = settings.max_inflated_bytes
+        watcher = Watcher(inbox, ingest, jobs, chosen, plan, caller(), most_inflated=most)
         if not once:
             console.print("watching; Ctrl-C ends it", highlight=False)
             watcher.run(stopping, every, told)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -18,6 +16,7 @@ from isocenter.algorithms.run import Request, pictures, run, well_formed
 from isocenter.deid.source import InMemory, Readable, steps
 from isocenter.dicom.elements import Limits
 from isocenter.errors import BadRequest, IsocenterError, LimitExceeded, Unsupported
+from isocenter.pipeline.spool import nameless
 from isocenter.ports.sandbox import Sandbox
 from isocenter.records import Kind
 
@@ -181,21 +180,8 @@ def _handed(source: Readable, held: ExitStack, *, small: bool = True) -> bytes |
         return source.data
     if source.size <= _HANDED_OVER and small:
         return b"".join(steps(source, 0, source.size))
-    file, path = _nameless(held)
+    file, path = nameless(held)
     for piece in steps(source, 0, source.size):
         file.write(piece)
     file.flush()
     return path
-
-
-def _nameless(held: ExitStack) -> tuple[IO[bytes], str]:
-    """A file without a name and a path to it: killed at any moment, we leave no image behind.
-
-    Where there is no /proc it has a name for as long as it is open.
-    """
-    file = held.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  `held` closes it
-    path = f"/proc/{os.getpid()}/fd/{file.fileno()}"
-    if os.path.exists(path):
-        return file, path
-    named = held.enter_context(tempfile.NamedTemporaryFile(prefix="isocenter-"))  # noqa: SIM115  as above
-    return named.file, named.name

@@ -1,11 +1,10 @@
-"""A pipeline drawn: its steps from left to right as SVG, and as a state machine for Step Functions."""
+"""A pipeline drawn: its steps from left to right as SVG."""
 
 from __future__ import annotations
 
-from typing import Any
 from xml.etree import ElementTree as ET
 
-from isocenter.pipeline.plan import Plan, Retry, StepPlan
+from isocenter.pipeline.plan import Plan, Retry
 
 _WIDTH, _HEIGHT, _GAP, _MARGIN = 190, 84, 46, 24
 _STYLE = (
@@ -62,68 +61,3 @@ def _box(root: ET.Element, column: int, kind: str, *lines: str) -> None:
 
 def _told(retry: Retry) -> str:
     return "tried once" if retry.attempts == 1 else f"tried up to {retry.attempts} times"
-
-
-def asl(plan: Plan, *, function: str = "${StepFunctionArn}") -> dict[str, Any]:
-    """The Amazon States Language definition that runs the same plan.
-
-    Its input is {"job": id, "attempt": n, "chunks": [0, 1, ...]}; each stage is a distributed Map over chunks whose
-    one task does that stage's steps, as a worker does.
-    """
-    states: dict[str, Any] = {}
-    names = [_state(stage) for stage in plan.stages]
-    for number, (stage, name) in enumerate(zip(plan.stages, names, strict=True)):
-        states[name] = {
-            "Type": "Map",
-            "ItemsPath": "$.chunks",
-            "MaxConcurrency": plan.concurrency or 0,
-            "ItemSelector": {
-                "job.$": "$.job",
-                "attempt.$": "$.attempt",
-                "stage": number,
-                "chunk.$": "$$.Map.Item.Value",
-            },
-            "ItemProcessor": {
-                "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
-                "StartAt": "Run",
-                "States": {"Run": _task(stage, function, plan.batch.images)},
-            },
-            "ResultPath": None,
-            "Next": names[number + 1] if number + 1 < len(names) else "End job",
-        }
-    states["End job"] = {
-        "Type": "Task",
-        "Resource": "arn:aws:states:::lambda:invoke",
-        "Parameters": {"FunctionName": function, "Payload": {"job.$": "$.job", "end": True}},
-        "Retry": [_retry(Retry())],
-        "End": True,
-    }
-    return {"Comment": f"{plan.name}: {plan.description}", "StartAt": names[0], "States": states}
-
-
-def _state(stage: tuple[StepPlan, ...]) -> str:
-    return ", ".join(step.name for step in stage)[:80]
-
-
-def _task(stage: tuple[StepPlan, ...], function: str, images: int) -> dict[str, Any]:
-    most = max(stage, key=lambda step: step.retry.attempts).retry
-    return {
-        "Type": "Task",
-        "Resource": "arn:aws:states:::lambda:invoke",
-        "Parameters": {"FunctionName": function, "Payload.$": "$"},
-        # A Lambda ends after 900 seconds whatever it does; the rest of its chunk is taken up by the next attempt.
-        "TimeoutSeconds": int(min(900, sum(step.timeout_seconds for step in stage) * images)),
-        "Retry": [_retry(most)],
-        "End": True,
-    }
-
-
-def _retry(retry: Retry) -> dict[str, Any]:
-    return {
-        "ErrorEquals": ["Unavailable", "States.Timeout", "Lambda.ServiceException", "Lambda.TooManyRequestsException"],
-        "IntervalSeconds": max(1, round(retry.first_seconds)),
-        "MaxAttempts": retry.attempts - 1,
-        "BackoffRate": retry.factor,
-        "MaxDelaySeconds": max(1, round(retry.most_seconds)),
-        "JitterStrategy": "FULL" if retry.jitter else "NONE",
-    }

@@ -290,6 +290,24 @@ class Jobs:
         elif Plan.from_json(job.plan).concurrency is not None:
             self._give(job, task.stage)
 
+    def end(self, id: str, attempt: int) -> int:
+        """All tasks of an attempt were brought: how many were not done. Where any is left, the job is paused.
+
+        Resumed, it does those and no others. Nothing is left of a job that is over, or in another attempt.
+        """
+        job = self.get(id)
+        if job.state not in UNDER_WAY or job.attempt != attempt:
+            return 0
+        stages = Plan.from_json(job.plan).stages
+        left = sum(job.chunks - len(self._steps.recorded(job.id, stage)) for stage in range(len(stages)))
+        if left:
+            caller = Caller(f"job:{job.id}")
+            self._jobs.move(job.id, JobState.PAUSED, "left-undone")
+            self._audit.append([caller.entry("job.left-undone", store=job.store, count=left)])
+        else:
+            self._jobs.move(job.id, JobState.DONE)
+        return left
+
     def fail(self, id: str, code: str) -> None:
         """A step said that the whole job fails."""
         self._withdraw(self._jobs.move(id, JobState.FAILED, code))

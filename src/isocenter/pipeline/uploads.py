@@ -25,7 +25,7 @@ from isocenter.pipeline.ingest import Batch, Ingest
 from isocenter.pipeline.jobs import Jobs
 from isocenter.pipeline.places import written
 from isocenter.pipeline.plan import Plan
-from isocenter.ports.blob_store import BlobStore, BlobWriter
+from isocenter.ports.blob_store import BlobStore, BlobWriter, SignedPut, SignsPuts
 from isocenter.ports.event_feed import EventFeed
 from isocenter.records import Receipt, now
 
@@ -75,6 +75,7 @@ class Completed:
 class Uploads:
     """Sessions over a blob store; `key` signs the addresses that parts are sent to.
 
+    `presigned` says to give addresses of the object store itself where it can sign them.
     `events` is told at a session's end that its studies are complete.
     """
 
@@ -86,6 +87,7 @@ class Uploads:
         key: bytes,
         clock: Callable[[], datetime] = now,
         *,
+        presigned: bool = False,
         events: EventFeed | None = None,
     ) -> None:
         self._blobs = blobs
@@ -93,6 +95,7 @@ class Uploads:
         self._jobs = jobs
         self._key = key
         self._clock = clock
+        self._signer = blobs if presigned and isinstance(blobs, SignsPuts) else None
         self._events = events
 
     def begin(
@@ -132,6 +135,22 @@ class Uploads:
         except NotFound:
             return None
         return Completed(tuple(told["receipts"]), told["job"])
+
+    def signed_put(self, session: Session, file: int, part: int) -> SignedPut | None:
+        """Where the object store itself takes a part for as long as the session lives; None where our own route does.
+
+        Of a file in several parts no part's SHA-256 is known: the whole file's is held against it at the end.
+        """
+        if self._signer is None:
+            return None
+        announced = session.files[file]
+        return self._signer.signed_put(
+            _part_key(session.id, file, part),
+            announced.part_size(part),
+            max(1, int((session.expires - self._clock()).total_seconds())),
+            media_type=announced.media_type,
+            sha256=announced.sha256 if announced.parts == 1 else None,
+        )
 
     def token(self, session: Session, file: int, part: int) -> str:
         """What the address of a part ends with: the part, and a signature over it."""

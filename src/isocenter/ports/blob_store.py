@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from isocenter.records import BlobStat
@@ -45,5 +46,24 @@ class BlobStore(Protocol):
 class SignsUrls(Protocol):
     """A blob store, besides, that can let somebody without credentials read one blob for a while."""
 
-    def signed_url(self, key: str, seconds: int) -> str:
-        """A URL that a GET of the blob works at for so long, and that nothing takes back before."""
+    def signed_url(self, key: str, seconds: int, media_type: str | None = None) -> str:
+        """A URL that a GET of the blob works at for so long, and that nothing takes back before.
+
+        It is answered with `media_type` where one is said.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPut:
+    """Where to PUT the bytes of one new blob, and the headers that have to come with them."""
+
+    url: str
+    headers: Mapping[str, str]
+
+
+@runtime_checkable
+class SignsPuts(Protocol):
+    """A blob store, besides, that can let somebody without credentials write one new blob for a while."""
+
+    def signed_put(self, key: str, size: int, seconds: int, *, media_type: str | None, sha256: str | None) -> SignedPut:
+        """A PUT that takes exactly `size` bytes, of this media type and SHA-256 (hex) where said, under a new key."""

@@ -15,6 +15,7 @@ from isocenter.ports.search import SearchIndex
 from isocenter.records import Found, Indexed, LevelRecord, NewImage, Order, Search, State
 from isocenter.testing.index_rooms import IndexRooms, IndexTests, commit
 from isocenter.testing.records import new_entry, new_image, new_uid, new_volume
+from isocenter.testing.threads import together
 
 PATIENT_NAME, PATIENT_ID, STUDY_DATE, STUDY_TIME = 0x00100010, 0x00100020, 0x00080020, 0x00080030
 DESCRIPTION, REQUEST, STEP, PROCEDURE = 0x00081030, 0x00400275, 0x00400009, 0x00401001
@@ -339,6 +340,12 @@ class ReindexContract(SearchTests):
         assert rooms.search.names() == frozenset()
         for names in (frozenset({"a", "b"}), frozenset({"b"})):
             rooms.search.complete(names)
+            assert rooms.search.names() == names
+
+    def test_names_are_kept_whole_by_all_who_tell_them_at_once(self, rooms: IndexRooms) -> None:
+        names = frozenset({"a", "b", "c"})
+        for _ in range(3):
+            together(lambda _: rooms.search.complete(names), range(8))
             assert rooms.search.names() == names
 
     def test_reindexing_replaces_what_search_knows(self, rooms: IndexRooms) -> None:

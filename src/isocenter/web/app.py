@@ -25,6 +25,7 @@ from isocenter.web.dicomweb import (
 )
 from isocenter.web.dicomweb.resources import named_store
 from isocenter.web.head import Head
+from isocenter.web.large_answers import LargeAnswers
 from isocenter.web.observe import Metrics, Observe, Origins
 from isocenter.web.services import Services
 from isocenter.web.upload import Gate
@@ -41,7 +42,6 @@ def create_app(services: Services, *, hosts: tuple[str, ...] = (), cors_origins:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.gate = Gate(services.limits.concurrent_uploads)
         threads = services.limits.concurrent_uploads + _THREADS_BESIDES_UPLOADS
         anyio.to_thread.current_default_thread_limiter().total_tokens = threads
         try:
@@ -62,7 +62,10 @@ def create_app(services: Services, *, hosts: tuple[str, ...] = (), cors_origins:
     )
     app.state.metrics = metrics
     app.state.services = services
+    app.state.gate = Gate(services.limits.concurrent_uploads)
     app.add_middleware(Head)
+    if services.limits.answer_bytes is not None:
+        app.add_middleware(LargeAnswers, blobs=services.platform.blobs, most=services.limits.answer_bytes)
     if cors_origins:
         _answer_pages_of(app, cors_origins)
     app.add_middleware(Origins, hosts=hosts, origins=cors_origins)

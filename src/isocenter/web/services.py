@@ -32,6 +32,7 @@ class WebLimits:
     part_header_bytes: int
     concurrent_uploads: int
     process_seconds: float
+    answer_bytes: int | None  # a larger answer is given by an address of the object store
     data_set: Limits  # what metadata that is sent in may hold
 
 

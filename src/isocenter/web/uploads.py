@@ -61,6 +61,7 @@ class PartView(BaseModel):
     size: int
     received: bool
     url: str | None = Field(description="PUT the bytes here; null once they are here.")
+    headers: dict[str, str] = Field(description="Send these with the bytes; the address takes them no other way.")
 
 
 class FileView(BaseModel):
@@ -210,9 +211,17 @@ def _view(request: Request, services: Services, session: Session) -> dict[str, A
         parts = []
         for part in range(file.parts):
             received = done or (number, part) in here
-            url = None if received else f"{base}/uploaded/{services.uploads.token(session, number, part)}"
-            size = file.part_size(part)
-            parts.append({"part": part, "offset": part * PART, "size": size, "received": received, "url": url})
+            url, headers = (None, {}) if received else _address(services, base, session, number, part)
+            parts.append(
+                {
+                    "part": part,
+                    "offset": part * PART,
+                    "size": file.part_size(part),
+                    "received": received,
+                    "url": url,
+                    "headers": headers,
+                }
+            )
         files.append({"file": number, "name": file.name, "parts": parts})
     return {
         "id": session.id,
@@ -222,6 +231,15 @@ def _view(request: Request, services: Services, session: Session) -> dict[str, A
         "complete_url": f"{base}/uploads/{session.id}/complete",
         "files": files,
     }
+
+
+def _address(services: Services, base: str, session: Session, file: int, part: int) -> tuple[str, dict[str, str]]:
+    signed = services.uploads.signed_put(session, file, part)
+    if signed is not None:
+        return signed.url, dict(signed.headers)
+    kind = session.files[file].media_type
+    headers = {} if kind is None else {"content-type": kind}
+    return f"{base}/uploaded/{services.uploads.token(session, file, part)}", headers
 
 
 def _completed(session: Session, done: Completed) -> dict[str, Any]:

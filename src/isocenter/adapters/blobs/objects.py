@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from types import ModuleType
 from typing import Any
 
 import obstore
@@ -19,6 +20,7 @@ from obstore.exceptions import (
 from obstore.store import AzureStore, GCSStore, S3Store, from_url
 
 from isocenter.errors import BackendUnavailable, Conflict, Misconfigured, NotFound
+from isocenter.ports.blob_store import SignedPut
 from isocenter.records import BlobStat
 
 CHUNK = 1 << 20
@@ -104,6 +106,7 @@ class ObjectBlobStore:
         try:
             retry = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
             given: dict[str, Any] = {name.lower(): value for name, value in (options or {}).items()}
+            self._given = dict(given)
             connection = {name: given.pop(name) for name in _CONNECTION & given.keys()}
             given = {**given, "client_options": connection, "retry_config": retry}
             self.client = from_url(url) if url.startswith("memory:") else from_url(url, **given)
@@ -142,12 +145,35 @@ class ObjectBlobStore:
             for start in range(0, len(view), CHUNK):
                 yield bytes(view[start : start + CHUNK])
 
-    def signed_url(self, key: str, seconds: int) -> str:
+    def signed_url(self, key: str, seconds: int, media_type: str | None = None) -> str:
         """A GET of the blob by the store's own signature; Misconfigured where the store cannot sign (memory)."""
         if not isinstance(self.client, S3Store | GCSStore | AzureStore):
             raise Misconfigured("this object store signs no URLs (setting delivery_links)")
+        if media_type is None:
+            with _translated():
+                return obstore.sign(self.client, "GET", key, timedelta(seconds=seconds))
+        client, signing = self._signing()
         with _translated():
-            return obstore.sign(self.client, "GET", key, timedelta(seconds=seconds))
+            url: str = signing.signed_get(client, self._given, key, seconds, media_type)
+        return url
+
+    def signed_put(self, key: str, size: int, seconds: int, *, media_type: str | None, sha256: str | None) -> SignedPut:
+        """A PUT of one new blob by S3's own signature; Misconfigured where the store is not S3."""
+        client, signing = self._signing()
+        with _translated():
+            put: SignedPut = signing.signed_put(
+                client, self._given, key, size, seconds, media_type=media_type, sha256=sha256
+            )
+        return put
+
+    def _signing(self) -> tuple[S3Store, ModuleType]:
+        if not isinstance(self.client, S3Store):
+            raise Misconfigured("this object store signs no such URLs, S3 does (setting upload_links)")
+        try:
+            from isocenter.adapters.blobs import signed  # noqa: PLC0415 - optional: botocore, only to sign
+        except ImportError as error:
+            raise Misconfigured("presigned uploads take the extra: pip install 'isocenter[aws]'") from error
+        return self.client, signed
 
     def stat(self, key: str) -> BlobStat:
         with _translated():

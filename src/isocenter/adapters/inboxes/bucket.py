@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from isocenter.errors import Conflict, NotFound
 from isocenter.ports.blob_store import BlobStore
 from isocenter.ports.inbox import Waiting
-from isocenter.records import now
+from isocenter.records import BlobStat, now
 
 CLAIMED, PROCESSED, FAILED = "claimed/", "processed/", "failed/"
 _LEASE = timedelta(minutes=15)
@@ -19,20 +19,42 @@ _LEASE = timedelta(minutes=15)
 class BucketInbox:
     """Objects of a store, which is the prefix that is watched: an object shows only when it is whole.
 
-    What ended lies below `processed/` and `failed/`; markers of claims below `claimed/`, named by a hash.
+    What ended lies below `processed/` and `failed/` (or another place); markers of claims below `claimed/`, named by a
+    hash. With `names`, those that events told of, nothing is listed and nothing else is looked at.
     """
 
-    def __init__(self, store: BlobStore, clock: Callable[[], datetime] = now) -> None:
+    def __init__(
+        self,
+        store: BlobStore,
+        clock: Callable[[], datetime] = now,
+        *,
+        names: Sequence[str] | None = None,
+        failed: str = FAILED,
+        lease: timedelta = _LEASE,
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._names = None if names is None else tuple(dict.fromkeys(names))
+        self._failed = failed
+        self._lease = lease
 
     def look(self, limit: int) -> Sequence[Waiting]:
         found = []
-        for stat in self._store.list():
-            if not stat.key.startswith((CLAIMED, PROCESSED, FAILED)) and not stat.key.endswith("/"):
+        for stat in self._lying():
+            if not stat.key.startswith((CLAIMED, PROCESSED, self._failed)) and not stat.key.endswith("/"):
                 found.append((stat.modified, Waiting(stat.key, stat.size)))
         found.sort(key=lambda entry: (entry[0], entry[1].name))
         return [waiting for _, waiting in found if not self._last(waiting)[1]][:limit]
+
+    def _lying(self) -> Iterator[BlobStat]:
+        if self._names is None:
+            yield from self._store.list()
+            return
+        for name in self._names:
+            try:
+                yield self._store.stat(name)
+            except NotFound:
+                continue  # it was ended before, or taken away by whoever put it there
 
     def _markers(self, waiting: Waiting) -> str:
         return CLAIMED + hashlib.sha256(waiting.name.encode()).hexdigest() + "/"
@@ -55,7 +77,9 @@ class BucketInbox:
             return False
         try:
             # Numbered, so that of many who take over a claim that ran out one alone creates the next.
-            _put(self._store, f"{self._markers(waiting)}{number + 1}", (self._clock() + _LEASE).isoformat().encode())
+            _put(
+                self._store, f"{self._markers(waiting)}{number + 1}", (self._clock() + self._lease).isoformat().encode()
+            )
             self._store.stat(waiting.name)
         except (Conflict, NotFound):
             return False
@@ -68,7 +92,7 @@ class BucketInbox:
         self._end(waiting, PROCESSED)
 
     def failed(self, waiting: Waiting, code: str) -> None:
-        target = self._end(waiting, FAILED)
+        target = self._end(waiting, self._failed)
         if target is not None:
             _put_once(self._store, f"{target}.reason.txt", f"{code}\n".encode())
 

@@ -73,6 +73,8 @@ class SqlSearchIndex:
 
     def complete(self, names: frozenset[str]) -> None:
         with self._database.transaction() as connection:
+            # Processes that start at once all come here: one after the other, by the lock on the head's row.
+            connection.execute(update(head).values(position=head.c.position))
             connection.execute(delete(search_names))
             for name in sorted(names):
                 connection.execute(insert(search_names).values(name=name))

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from isocenter.cli.sources import Source, read_chunks, sources
-from isocenter.cli.zip_archives import ZipReader, members
 from isocenter.errors import LimitExceeded, Malformed, Rejected, Unsupported
+from isocenter.pipeline.zip_archives import ZipReader, members
 from isocenter.testing.hostile_kinds import archives
 from isocenter.testing.instances import ct_slice
 

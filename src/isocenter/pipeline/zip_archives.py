@@ -20,6 +20,11 @@ _END64 = Struct("<4sQ2H2L4Q")
 _TAIL = 66_000  # an end record, its comment and a ZIP64 locator are shorter
 
 
+def is_archive(head: bytes) -> bool:
+    """Whether a file that begins so is a ZIP archive; a DICOM file's preamble may begin with anything."""
+    return head[:4] == b"PK\x03\x04" and head[128:132] != b"DICM"
+
+
 def members(path: str) -> list[int]:
     """The places of all files in an archive's directory; Malformed or LimitExceeded if it cannot be used."""
     try:

@@ -1,0 +1,7 @@
+"""The HTTP API behind API Gateway (payload format 2.0)."""
+
+from __future__ import annotations
+
+from isocenter.bootstrap.functions.api import open_api
+
+handler = open_api()
