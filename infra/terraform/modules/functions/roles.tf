@@ -21,9 +21,9 @@ locals {
   executions = [for name in local.machine_names : "arn:${local.partition}:states:${local.region}:${local.account}:execution:${name}:*"]
   secrets    = "arn:${local.partition}:secretsmanager:${local.region}:${local.account}:secret:${var.secrets_prefix}*"
 
-  # Who starts and stops jobs. A step ends jobs, and starts what follows.
+  # Who starts and stops jobs. A step starts what follows, and stops a job that it fails.
   start_jobs = ["api", "upload_event", "step_small", "step_large", "maintenance"]
-  stop_jobs  = ["api"]
+  stop_jobs  = ["api", "step_small", "step_large"]
   # Nothing but de-identification, deliveries, reading and deleting touches the deidentified bucket.
   use_deidentified = ["api", "step_small", "step_large", "maintenance"]
   look_at_images   = var.rekognition ? ["api", "step_small", "step_large"] : []

@@ -85,4 +85,4 @@ def _secret(options: Mapping[str, str], who: str) -> str:
     return str(frozen.secret_key)
 
 
-_NO_SECRET = "addresses straight into S3 take credentials that can be read here (setting upload_links)"  # noqa: S105
+_NO_SECRET = "addresses straight into S3 take credentials that can be read here (setting upload_links)"  # noqa: S105 - words
