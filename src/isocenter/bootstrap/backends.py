@@ -21,7 +21,6 @@ from isocenter.archive.reindex import reindex
 from isocenter.archive.search import BASE, prepare
 from isocenter.archive.store import Store
 from isocenter.dicom.elements import Limits
-from isocenter.dicom.guards import guard_pydicom
 from isocenter.pipeline.ingest import Ingest
 from isocenter.ports.blob_store import BlobStore
 from isocenter.ports.inbox import Inbox
@@ -50,7 +49,7 @@ def is_on_aws(settings: Settings) -> bool:
 
 def open_backends(settings: Settings) -> Backends:
     """Choose and open the backends; a database's schema is brought up to date."""
-    guard_pydicom()
+
     home = Home(settings.home)
     sandbox = ProcessSandbox(settings.decode_workers, settings.decode_memory_bytes, preload=("isocenter.render.frame",))
     if is_on_aws(settings):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 from secrets import token_bytes
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from isocenter.adapters.outgoing import Outgoing
-from isocenter.bootstrap.analysing import analysis_of
 from isocenter.bootstrap.backends import Backends, ingest_of, limits_of, object_store
-from isocenter.bootstrap.deidentifying import DEID_KEY, deidentifier_of
-from isocenter.bootstrap.delivering import delivering_step
 from isocenter.bootstrap.jobs import plan_on_completion, queue_url
 from isocenter.bootstrap.notifying import completing, sending
-from isocenter.deid.profile import load as deidentification_profile
 from isocenter.jobs import Job
 from isocenter.pipeline.jobs import Jobs, OnceOpened
 from isocenter.pipeline.locations import Allowed, InBucket
@@ -21,16 +20,15 @@ from isocenter.pipeline.places import Places
 from isocenter.pipeline.plan import StepPlan
 from isocenter.pipeline.process import Process
 from isocenter.pipeline.run_task import StepsOf, TaskRunner
-from isocenter.pipeline.steps.algorithm import AlgorithmStep
 from isocenter.pipeline.steps.base import Step
-from isocenter.pipeline.steps.deidentify import DeidentifyStep
 from isocenter.pipeline.steps.parameters import Algorithm, Deidentification, Delivering, Parameters, Validation
-from isocenter.pipeline.steps.validate import ValidateStep
-from isocenter.pipeline.validation.validator import Validator
 from isocenter.pipeline.work import Worker
 from isocenter.ports.blob_store import BlobStore
 from isocenter.ports.platform import Platform
 from isocenter.settings import Settings
+
+if TYPE_CHECKING:
+    from isocenter.pipeline.analyse import Analysis
 
 PLACES_KEY = "places"
 _FETCH_SECONDS = 120.0
@@ -67,8 +65,24 @@ def places_of(settings: Settings, platform: Platform) -> Places:
 
     outgoing = Outgoing(most_bytes=settings.process_max_bytes, seconds=_FETCH_SECONDS)
     allowed = tuple(map(Allowed.parse, settings.process_urls))
-    key = platform.secrets.create(PLACES_KEY, token_bytes(64))
+
+    @cache
+    def key() -> bytes:
+        return platform.secrets.create(PLACES_KEY, token_bytes(64))
+
     return Places(allowed, bucket, outgoing.fetch, key, settings.process_max_bytes)
+
+
+def analysis_when_asked(settings: Settings, platform: Platform) -> Callable[[], Analysis]:
+    """What opens what runs algorithms, once: NumPy and pydicom are loaded with it."""
+
+    @cache
+    def opened() -> Analysis:
+        from isocenter.bootstrap.analysing import analysis_of
+
+        return analysis_of(settings, platform)
+
+    return opened
 
 
 def process_of(settings: Settings, platform: Platform, jobs: Jobs) -> Process:
@@ -76,7 +90,7 @@ def process_of(settings: Settings, platform: Platform, jobs: Jobs) -> Process:
     endpoint = settings.blobs_options.get("endpoint")
     return Process(
         jobs,
-        analysis_of(settings, platform),
+        analysis_when_asked(settings, platform),
         places_of(settings, platform),
         platform.index,
         platform.results,
@@ -96,7 +110,7 @@ class _Steps:
     def __init__(self, settings: Settings, platform: Platform, places: Places) -> None:
         self._settings = settings
         self._places = places
-        self._analysis = analysis_of(settings, platform)
+        self._analysis = analysis_when_asked(settings, platform)
         self._platform = platform
         self._ingest = ingest_of(settings, platform)
         self._made: dict[str, Step] = {}
@@ -110,12 +124,19 @@ class _Steps:
             return self._made[key]
 
     def _make(self, parameters: Parameters) -> Step:
+        """Each kind loads what it needs when it is first made."""
         if isinstance(parameters, Validation):
+            from isocenter.pipeline.steps.validate import ValidateStep
+            from isocenter.pipeline.validation.validator import Validator
+
             return ValidateStep(Validator(parameters.profile, limits=limits_of(self._settings)), self._platform.index)
         if isinstance(parameters, Algorithm):
-            checked = self._analysis.check(parameters.algorithm, parameters.parameters)
+            from isocenter.pipeline.steps.algorithm import AlgorithmStep
+
+            analysis = self._analysis()
+            checked = analysis.check(parameters.algorithm, parameters.parameters)
             return AlgorithmStep(
-                self._analysis,
+                analysis,
                 checked,
                 self._ingest,
                 self._places,
@@ -123,8 +144,17 @@ class _Steps:
                 reports=parameters.reports,
             )
         if isinstance(parameters, Delivering):
+            from isocenter.bootstrap.delivering import delivering_step
+
             return delivering_step(self._settings, self._platform, parameters)
         assert isinstance(parameters, Deidentification)
+        return self._deidentifying(parameters)
+
+    def _deidentifying(self, parameters: Deidentification) -> Step:
+        from isocenter.bootstrap.deidentifying import DEID_KEY, deidentifier_of
+        from isocenter.deid.profile import load as deidentification_profile
+        from isocenter.pipeline.steps.deidentify import DeidentifyStep
+
         secret = self._platform.secrets.create(DEID_KEY + parameters.project, token_bytes(32))
         deidentifier, _ = deidentifier_of(self._settings, deidentification_profile(parameters.profile), secret)
         return DeidentifyStep(deidentifier, self._ingest, self._platform.index, parameters.into)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from pydicom.charset import python_encoding
+from isocenter.dicom.character_sets import CODECS
 
 _AS_READ = "ISO_IR 100"  # as which text of an unknown character set is read here, cleaned and searched
 
@@ -13,7 +13,7 @@ _AS_READ = "ISO_IR 100"  # as which text of an unknown character set is read her
 def known_terms(stated: bytes) -> bytes:
     """The value without terms that the standard does not define; the same object where there are none."""
     terms = [term.strip(" \0") for term in stated.decode("latin-1").strip(" \0").split("\\")]
-    known = [term for term in terms if term in python_encoding]
+    known = [term for term in terms if term in CODECS]
     if len(known) == len(terms):
         return stated
     return ("\\".join(known) or _AS_READ).encode("ascii")

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
-from pydicom.charset import decode_bytes, python_encoding
-from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
+from isocenter.dicom.character_sets import CODECS, read_extended
 
 Convert = Callable[[bytes], list[Any]]
 
 _EXTENDED = frozenset(("LO", "LT", "SH", "ST", "UC", "UT", "PN"))  # VRs that the character set governs
 _DIRECT = {"": "ascii", "ISO_IR 6": "ascii", "ISO_IR 192": "utf-8"}
-_DELIMITERS = TEXT_VR_DELIMS | {0x5C}
+# What ends the reach of an escape sequence (PS3.5 6.1.2.5.3).
+_DELIMITERS = frozenset(b"\r\n\t\f\\")
+_IN_NAMES = frozenset(b"^")
 _LISTED = ("AE", "AS", "CS", "DA", "DT", "LO", "SH", "TM", "UC")
 _SINGLE = ("LT", "ST", "UR", "UT")
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
@@ -27,7 +27,7 @@ class Text:
     """A decoder for one Specific Character Set; bytes that do not fit become U+FFFD or Latin-1, never an error."""
 
     def __init__(self, terms: tuple[str, ...]) -> None:
-        known = [term for term in terms if term in python_encoding or term in _DIRECT]
+        known = [term for term in terms if term in CODECS or term in _DIRECT]
         self.is_extended = any(term not in ("", "ISO_IR 6", "ISO 2022 IR 6") for term in terms)
         first = terms[0] if terms else ""
         single = len(terms) <= 1 and not first.startswith("ISO 2022")
@@ -42,7 +42,7 @@ class Text:
         }
         self.converters |= {vr: partial(self._listed, vr) for vr in _LISTED}
         self.converters |= {vr: partial(self._single, vr) for vr in _SINGLE}
-        self._encodings = [python_encoding.get(term, "iso8859") for term in known] or ["iso8859"]
+        self._encodings = [CODECS.get(term, "iso8859") for term in known] or ["iso8859"]
 
     def decode(self, value: bytes, vr: str) -> str:
         """The text of a value; backslashes that separate values stay."""
@@ -73,7 +73,7 @@ class Text:
         if self.codec is not None or (value.isascii() and b"\x1b" not in value):
             return self.decode(value, "PN").split("\\")
         names = value.split(b"\\")
-        return ["=".join(self._extended(group, PN_DELIMS) for group in name.split(b"=")) for name in names]
+        return ["=".join(self._extended(group, _IN_NAMES) for group in name.split(b"=")) for name in names]
 
     def _plain(self, value: bytes) -> str:
         try:
@@ -82,18 +82,16 @@ class Text:
             # Writers that say ASCII, or nothing, mostly mean Latin-1; in UTF-8 the rest of the text is worth keeping.
             return value.decode("latin-1") if self.codec == "ascii" else value.decode(self.codec or "", "replace")
 
-    def _extended(self, value: bytes, delimiters: set[int]) -> str:
+    def _extended(self, value: bytes, delimiters: frozenset[int]) -> str:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return decode_bytes(value, self._encodings, delimiters)
+            return read_extended(value, self._encodings, delimiters)
         except (UnicodeError, LookupError, ValueError):
             return value.decode("latin-1")
 
 
 def _codec(term: str) -> str | None:
     """The Python codec of a character set without code extensions; Latin-1 for one that is not known."""
-    return _DIRECT.get(term) or python_encoding.get(term, "latin-1")
+    return _DIRECT.get(term) or CODECS.get(term, "latin-1")
 
 
 @lru_cache(maxsize=64)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
-from pydicom._private_dict import private_dictionaries
-from pydicom.datadict import keyword_dict
+from isocenter.dicom.tables import ATTRIBUTES, REPEATERS, private_attributes, tags
 
 VRS = frozenset(
     b"AE AS AT CS DA DS DT FL FD IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()
@@ -18,14 +16,14 @@ LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 SHORT_VRS = {code: code.decode() for code in VRS - LONG_VRS}
 
 _REPEATERS = [
-    (re.compile(mask.replace("x", "[0-9A-F]") + "$", re.I), entry) for mask, entry in RepeatersDictionary.items()
+    (re.compile(mask.replace("x", "[0-9A-F]") + "$", re.I), entry) for mask, entry in REPEATERS.items()
 ]
 
 
 @lru_cache(maxsize=4096)
 def vr_of(tag: int) -> str:
     """The VR of a standard attribute, "UN" where the dictionary has none; may be ambiguous ("US or SS")."""
-    entry = DicomDictionary.get(tag)
+    entry = ATTRIBUTES.get(tag)
     if entry is not None:
         return str(entry[0])
     group, element = tag >> 16, tag & 0xFFFF
@@ -40,7 +38,7 @@ def vr_of(tag: int) -> str:
 @lru_cache(maxsize=4096)
 def private_vr_of(creator: str, tag: int) -> str:
     """The VR of a private attribute by its creator, "UN" where it is not known."""
-    known = private_dictionaries.get(creator)
+    known = private_attributes().get(creator)
     if known is None:
         return "UN"
     name = f"{tag:08X}"
@@ -51,10 +49,10 @@ def private_vr_of(creator: str, tag: int) -> str:
 @lru_cache(maxsize=4096)
 def keyword_of(tag: int) -> str:
     """The keyword of an attribute, or its tag as (gggg,eeee) where it has none."""
-    entry = DicomDictionary.get(tag)
+    entry = ATTRIBUTES.get(tag)
     return str(entry[4]) if entry is not None and entry[4] else f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
 def tag_of(keyword: str) -> int | None:
     """The tag of a keyword, None where there is no such keyword."""
-    return keyword_dict.get(keyword) if keyword else None  # attributes without a keyword have an empty one there
+    return tags().get(keyword)

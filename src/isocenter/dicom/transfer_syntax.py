@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pydicom._uid_dict import UID_dictionary
+from isocenter.dicom.tables import UIDS
 
 IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
@@ -15,7 +15,7 @@ JPIP_DEFLATED = ("1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205")
 
 # Newer than pydicom's dictionary (PS3.5 10.20, 2024d): JPEG XL lossless, JPEG XL made of JPEG, JPEG XL.
 JPEG_XL = tuple(f"1.2.840.10008.1.2.4.11{number}" for number in range(3))
-KNOWN = frozenset(uid for uid, entry in UID_dictionary.items() if entry[1] == "Transfer Syntax") | set(JPEG_XL)
+KNOWN = frozenset(uid for uid, entry in UIDS.items() if entry[1] == "Transfer Syntax") | set(JPEG_XL)
 NATIVE = frozenset(
     (
         IMPLICIT_VR_LITTLE_ENDIAN,

@@ -29,12 +29,12 @@ Buckets = Callable[[InBucket], BlobStore]
 
 @dataclass(frozen=True)
 class Places:
-    """The outside as the settings allow it. `key` (64 bytes) seals addresses: file names may name patients."""
+    """The outside as the settings allow it. `key` is asked for 64 bytes that seal addresses: file names may name patients."""
 
     allowed: Sequence[Allowed]
     buckets: Buckets
     fetch: Fetch
-    key: bytes
+    key: Callable[[], bytes]
     most_bytes: int
 
     def require(self, location: InBucket | OnHost) -> None:
@@ -47,7 +47,7 @@ class Places:
             told: list[str | int] = ["bucket", location.scheme, location.bucket, location.key]
         else:
             told = ["host", location.host, location.port, location.target]
-        sealed = AESSIV(self.key).encrypt(orjson.dumps(told), [b"isocenter location"])
+        sealed = AESSIV(self.key()).encrypt(orjson.dumps(told), [b"isocenter location"])
         return PREFIX + base64.urlsafe_b64encode(sealed).decode("ascii").rstrip("=")
 
     def opened(self, id: str) -> InBucket | OnHost:
@@ -55,7 +55,7 @@ class Places:
         text = id.removeprefix(PREFIX)
         try:
             raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            told = orjson.loads(AESSIV(self.key).decrypt(raw, [b"isocenter location"]))
+            told = orjson.loads(AESSIV(self.key()).decrypt(raw, [b"isocenter location"]))
         except (ValueError, InvalidTag):
             raise BadRequest("that is no sealed location of this installation") from None
         if told[0] == "bucket":

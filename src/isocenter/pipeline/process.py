@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from isocenter.archive.store import Caller
 from isocenter.errors import Forbidden, NotFound
 from isocenter.jobs import Job
-from isocenter.pipeline.analyse import Analysis
 from isocenter.pipeline.jobs import Jobs
 from isocenter.pipeline.locations import InBucket, Ours, parsed
 from isocenter.pipeline.places import Places
@@ -19,6 +18,9 @@ from isocenter.pipeline.plan import Plan
 from isocenter.ports.index import Index
 from isocenter.ports.results import Results
 from isocenter.records import State
+
+if TYPE_CHECKING:
+    from isocenter.pipeline.analyse import Analysis  # NumPy and pydicom with it: loaded by who opens it
 
 PIPELINE = "process"
 _STEP = "algorithm"
@@ -38,10 +40,13 @@ class Processed:
 
 @dataclass(frozen=True)
 class Process:
-    """Starts jobs on single images, and tells what came of them. `endpoint` is that of the object store in use."""
+    """Starts jobs on single images, and tells what came of them. `endpoint` is that of the object store in use.
+
+    `analysis` is asked for each time; it opens what runs algorithms once, when that is first needed.
+    """
 
     jobs: Jobs
-    analysis: Analysis
+    analysis: Callable[[], Analysis]
     places: Places
     index: Index
     results: Results
@@ -63,7 +68,7 @@ class Process:
 
         BadRequest for what is no URL or no parameter, NotFound, Forbidden for a place that is not allowed.
         """
-        checked = self.analysis.check(algorithm, parameters)
+        checked = self.analysis().check(algorithm, parameters)
         location = parsed(url, self.endpoint)
         if isinstance(location, Ours):
             record = self.index.get(location.id)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from isocenter.algorithms.registry import Registry
 from isocenter.errors import NotFound
 from isocenter.jobs import Job
 from isocenter.pipeline.process import Processed
@@ -19,6 +18,9 @@ from isocenter.web.errors import answer, problems
 from isocenter.web.jobs import JobId, Processor, job_id
 from isocenter.web.sending import json_response
 from isocenter.web.services import Services
+
+if TYPE_CHECKING:
+    from isocenter.algorithms.registry import Registry
 
 router = APIRouter(tags=["jobs"])
 
@@ -80,7 +82,7 @@ class AlgorithmList(BaseModel):
 def algorithms(request: Request, access: Processor) -> Response:
     """The algorithms there are, each with its parameters as JSON Schema."""
     services: Services = request.app.state.services
-    known = services.process.analysis.known
+    known = services.process.analysis().known
     return json_response(
         {"algorithms": [_algorithm(known, name) for name in known.names() if known.fault(name) is None]}
     )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
 import logging
 import warnings
 from pathlib import Path
 
 import pydicom
+import pydicom.charset
+import pydicom.datadict
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isocenter.dicom import tables
+from isocenter.dicom.character_sets import CODECS, DESIGNATED, read_extended
 from isocenter.dicom.characters import text_decoder
 from isocenter.dicom.json_model import encode
 from isocenter.dicom.part10 import HeaderReader
@@ -79,3 +84,31 @@ def test_utf_8_comes_back(text: str) -> None:
 @given(st.binary(min_size=1, max_size=200), st.binary(max_size=60))
 def test_any_character_set_may_be_stated(stated: bytes, value: bytes) -> None:
     assert isinstance(text_decoder(stated).decode(value, "LO"), str)
+
+
+_CODECS = sorted(set(CODECS.values()))
+_RUN = st.one_of(st.sampled_from([*DESIGNATED, b"\x1b", b"\x1b$(Z", b"^", b"\\", b"=", b"\r\n"]), st.binary(max_size=8))
+
+
+@given(st.lists(_RUN, max_size=8), st.lists(st.sampled_from(_CODECS), min_size=1, max_size=4))
+def test_code_extensions_read_as_pydicom_reads_them(runs: list[bytes], named: list[str]) -> None:
+    value = b"".join(runs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = pydicom.charset.decode_bytes(value, named, {0x5E})
+    assert read_extended(value, named, {0x5E}) == expected
+
+
+def test_terms_and_escape_sequences_are_those_of_pydicom() -> None:
+    assert {term: codecs.lookup(codec).name for term, codec in CODECS.items()} == {
+        term: codecs.lookup(codec).name for term, codec in pydicom.charset.python_encoding.items()
+    }
+    assert DESIGNATED == pydicom.charset.CODES_TO_ENCODINGS
+
+
+def test_tables_are_those_of_pydicom() -> None:
+    assert tables.ATTRIBUTES == pydicom._dicom_dict.DicomDictionary
+    assert tables.REPEATERS == pydicom._dicom_dict.RepeatersDictionary
+    assert tables.UIDS == pydicom._uid_dict.UID_dictionary
+    assert tables.private_attributes() == pydicom._private_dict.private_dictionaries
+    assert tables.tags() == {word: tag for word, tag in pydicom.datadict.keyword_dict.items() if word}

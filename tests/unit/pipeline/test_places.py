@@ -23,7 +23,7 @@ def places(store: BlobStore, *, most: int = 1 << 30, body: bytes = b"", key: byt
             yield body[start : start + (1 << 20)]
 
     allowed = [Allowed.parse("s3://images/in"), Allowed.parse("https://host.example")]
-    return Places(allowed, lambda location: store, fetch, key, most)
+    return Places(allowed, lambda location: store, fetch, lambda: key, most)
 
 
 def put(store: BlobStore, key: str, data: bytes) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import boto3
 from botocore.config import Config
 
+from isocenter.adapters.aws import clients
 from isocenter.adapters.aws.errors import translated
 
 
@@ -16,7 +16,7 @@ def read(path: str, **client: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     below = path.rstrip("/") + "/"
     with translated("Systems Manager"):
-        service = boto3.client("ssm", **{"config": config, **client})
+        service = clients.client("ssm", **{"config": config, **client})
         for page in service.get_paginator("get_parameters_by_path").paginate(Path=below, WithDecryption=True):
             for one in page["Parameters"]:
                 found[one["Name"].removeprefix(below)] = one["Value"]

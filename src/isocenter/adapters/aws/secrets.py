@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from isocenter.adapters.aws import clients
 from isocenter.adapters.aws.errors import code_of, meaning, translated
 from isocenter.errors import BackendUnavailable
 
@@ -22,7 +22,7 @@ _PAUSE: Final = 0.2
 
 
 class SecretsManagerSecrets:
-    """Secrets whose names begin with `prefix`; region and credentials are boto3's to find unless `client` says."""
+    """Secrets whose names begin with `prefix`; region and credentials are botocore's to find unless `client` says."""
 
     def __init__(self, prefix: str = "isocenter/", **client: Any) -> None:
         self._prefix = prefix
@@ -38,17 +38,18 @@ class SecretsManagerSecrets:
         raise meaning(refused, _SERVICE)
 
     def create(self, name: str, value: bytes) -> bytes:
+        kept = self.get(name)  # it is there every time but the first
         deadline = time.monotonic() + _PATIENCE
-        while True:
+        while kept is None:
             _, refused = self._asked("create_secret", Name=self._prefix + name, SecretBinary=_MARK + value)
             if refused is None:
                 return value
             if code_of(refused) not in ("ResourceExistsException", "InvalidRequestException"):
                 raise meaning(refused, _SERVICE)
             kept = self.get(name)
-            if kept is not None:
-                return kept
-            self._pause(deadline)
+            if kept is None:
+                self._pause(deadline)
+        return kept
 
     def replace(self, name: str, value: bytes) -> None:
         deadline = time.monotonic() + _PATIENCE
@@ -83,7 +84,7 @@ class SecretsManagerSecrets:
     def _client(self) -> Any:
         config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 4})
         with translated(_SERVICE):
-            return boto3.client("secretsmanager", **{"config": config, **self._options})
+            return clients.client("secretsmanager", **{"config": config, **self._options})
 
     def _asked(self, call: str, **asked: Any) -> tuple[Mapping[str, Any], ClientError | None]:
         with self._making:  # making a client is not safe to do twice at once

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from isocenter.adapters.aws import clients
 from isocenter.adapters.aws.errors import code_of, meaning, translated
 from isocenter.errors import Misconfigured
 from isocenter.jobs import Job, Task
@@ -39,7 +39,7 @@ class StepFunctionsWorkflow:
     @cached_property
     def _client(self) -> Any:
         config = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=20)
-        return boto3.client("stepfunctions", **{"config": config, **self._options})
+        return clients.client("stepfunctions", **{"config": config, **self._options})
 
     def give(self, tasks: Sequence[Task], priority: int) -> None:
         for job, attempt, first in _attempts(tasks):

@@ -15,10 +15,10 @@ from random import SystemRandom
 from typing import Any, Final, TypeVar
 from uuid import uuid4
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from isocenter.adapters.aws import clients
 from isocenter.adapters.aws.errors import BUSY, ConditionFailed, code_of, meaning, translated
 from isocenter.adapters.aws.wire import plain, wired, wired_key
 from isocenter.errors import BackendUnavailable, IsocenterError
@@ -92,7 +92,7 @@ class Table:
     """The table of one archive; safe to share between threads.
 
     `key` makes keys of what identifies a person: a partition key stands in access logs. Region, endpoint and
-    credentials are boto3's to find, unless `options` (what boto3.client takes) say otherwise or a `client` is given.
+    credentials are botocore's to find, unless `options` (what its `create_client` takes) say otherwise or a `client` is given.
     `patience` is how many seconds a change waits for those of others before it raises BackendUnavailable.
     """
 
@@ -332,7 +332,7 @@ def dynamodb(**options: Any) -> Any:
         parameter_validation=False,
     )  # fmt: skip
     with translated():
-        return boto3.client("dynamodb", config=options.pop("config", config), **options)
+        return clients.client("dynamodb", config=options.pop("config", config), **options)
 
 
 def create_table(client: Any, name: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from pydicom.charset import CODES_TO_ENCODINGS, python_encoding
+from isocenter.dicom.character_sets import CODECS, DESIGNATED
 
 _ALONE = frozenset(("ISO_IR 192", "GB18030", "GBK"))
 _ESCAPE = b"\x1b"
@@ -16,7 +16,7 @@ class CharacterSet:
 
     def __init__(self, terms: tuple[str, ...]) -> None:
         self.fault: str | None = None
-        unknown = [term for term in terms if term not in python_encoding]
+        unknown = [term for term in terms if term not in CODECS]
         if unknown:
             self.fault = "charset-unknown"
         elif len(terms) > 1 and (
@@ -25,7 +25,7 @@ class CharacterSet:
             self.fault = "charset-mixed"
         self.declares = any(term not in ("", "ISO_IR 6", "ISO 2022 IR 6") for term in terms)
         self._known = not unknown
-        self._codecs = [_codec(term) for term in terms if term in python_encoding] or ["ascii"]
+        self._codecs = [_codec(term) for term in terms if term in CODECS] or ["ascii"]
 
     def read(self, value: bytes) -> tuple[str | None, str | None]:
         """The text, and the rule it breaks; no text where it cannot be read."""
@@ -49,7 +49,7 @@ class CharacterSet:
 
     def _escaped(self, part: bytes) -> str:
         """Text after an escape sequence, in the character set that it designates (PS3.5 6.1.2.5)."""
-        for code, codec in CODES_TO_ENCODINGS.items():
+        for code, codec in DESIGNATED.items():
             if not part.startswith(code):
                 continue
             if codec not in self._codecs and code != b"\x1b(B" and not (code == b"\x1b(J" and self._codecs):
@@ -63,7 +63,7 @@ class CharacterSet:
 def _codec(term: str) -> str:
     if term in ("", "ISO_IR 6", "ISO 2022 IR 6"):
         return "ascii"
-    return _UTF_8 if term == "ISO_IR 192" else python_encoding[term]
+    return _UTF_8 if term == "ISO_IR 192" else CODECS[term]
 
 
 @lru_cache(maxsize=64)

@@ -8,10 +8,10 @@ from functools import lru_cache
 from importlib.resources import files
 
 import yaml
-from pydicom._uid_dict import UID_dictionary
 
 from isocenter.dicom.iod import definition_of
 from isocenter.dicom.part10 import Header
+from isocenter.dicom.tables import UIDS
 from isocenter.pipeline.validation.elements import Values
 from isocenter.pipeline.validation.models import PatientMetadata, StudyMetadata
 from isocenter.pipeline.validation.report import Collector
@@ -78,7 +78,7 @@ def _check_transfer_syntax(found: Collector, header: Header, values: Values) -> 
     if not values.has_value(_TRANSFER_SYNTAX):
         found.add("transfer-syntax-missing", _TRANSFER_SYNTAX)
     uid = header.transfer_syntax_uid
-    if UID_dictionary.get(uid, ("", "", "", ""))[3] == "Retired":
+    if UIDS.get(uid, ("", "", "", ""))[3] == "Retired":
         found.add("transfer-syntax-retired", _TRANSFER_SYNTAX)
     allowed = found.profile.transfer_syntaxes
     if allowed and uid not in allowed:
@@ -111,7 +111,7 @@ def check_identifiers(found: Collector, values: Values) -> None:
         return
     if definition_of(sop_class) is None:
         found.add("sop-class-unknown", _SOP_CLASS)
-    if UID_dictionary.get(sop_class, ("", "", "", ""))[3] == "Retired":
+    if UIDS.get(sop_class, ("", "", "", ""))[3] == "Retired":
         found.add("sop-class-retired", _SOP_CLASS)
     modalities, modality = _modalities().get(sop_class), values.code(_MODALITY)
     if modalities and modality and modality not in modalities:

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
-from pydicom._dicom_dict import DicomDictionary
-
 from isocenter.dicom.dictionary import vr_of
+from isocenter.dicom.tables import ATTRIBUTES
 
 # A rule that the value breaks, or None.
 Form = Callable[[bytes], str | None]
@@ -186,7 +185,7 @@ _UNKNOWN = Entry(frozenset(), 0, 0, 1, False)
 @lru_cache(maxsize=8192)
 def entry_of(tag: int) -> Entry:
     """The dictionary's entry; no VR where it has none. Repeating groups share the entry of the first."""
-    found = DicomDictionary.get(tag)
+    found = ATTRIBUTES.get(tag)
     if found is None:
         vr = vr_of(tag)
         return _UNKNOWN if vr == "UN" or tag >> 16 & 1 else _UNKNOWN._replace(vrs=frozenset(vr.split(" or ")))

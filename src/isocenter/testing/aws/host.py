@@ -168,6 +168,13 @@ class Environment:
     def lives(self) -> bool:
         return self._process.poll() is None and self._api.init_error is None
 
+    def began_after(self, seconds: float) -> float:
+        """Seconds from the start of the process until it asked for work; RuntimeError where it does not come to it."""
+        self._api.ready.wait(seconds)
+        if not self._api.ready_at:
+            raise RuntimeError("\n".join(self.log[-20:]) or "the function does not begin")
+        return self._api.ready_at - self._began
+
     def invoke(self, payload: bytes) -> Outcome:
         function = self.function
         first, self.used = not self.used, True
