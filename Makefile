@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 HOME_DIR ?= isocenter-home
 PORT ?= 8042
 
-.PHONY: run ocr test check format bench system lambda test-aws lock clean
+.PHONY: run ocr page test check format bench system lambda test-aws lock clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.base: requirements/base.txt pyproject.toml
@@ -21,8 +21,14 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.base
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
+# The browser page, from page/ into the package; without Node.js it says so and the server runs without it.
+PAGE := src/isocenter/web/page_files/index.html
+page: $(PAGE)
+$(PAGE): $(VENV)/.base $(shell find page -name node_modules -prune -o -type f -print)
+	@$(BIN)/python scripts/page_build.py
+
 # The server on 127.0.0.1 with a small sample study in it.
-run: $(VENV)/.base
+run: $(VENV)/.base page
 	@$(BIN)/isocenter serve --home $(HOME_DIR) --port $(PORT) --sample
 
 # What reads text in pixels, for de-identification: an OCR engine with its models.
@@ -31,7 +37,7 @@ ocr: $(VENV)/.base
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/ocr.txt
 
 # All checks and all tests.
-test: check system
+test: check system page
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 check: $(VENV)/.dev
@@ -44,7 +50,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# PostgreSQL, DCMTK, dicom3tools and curl: real servers and clients for the tests.
+# PostgreSQL, DCMTK, dicom3tools, curl, Chromium and Node.js: real servers and clients for the tests.
 system:
 	@scripts/system-packages
 
@@ -69,4 +75,4 @@ lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --constraint requirements/dev.txt --group pyproject.toml:lambda --group pyproject.toml:ocr-lambda -o requirements/ocr-lambda.txt
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) page/node_modules src/isocenter/web/page_files build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -24,7 +24,10 @@ A message names keywords, limits and what to do; it never repeats an attribute's
 
 from __future__ import annotations
 
+import traceback
 from enum import IntEnum
+from pathlib import PurePath
+from typing import Any
 
 
 class FailureReason(IntEnum):
@@ -156,3 +159,15 @@ class Corrupted(IsocenterError):
 
 class Misconfigured(IsocenterError):
     code = "misconfigured"
+
+
+def traced(error: BaseException | None) -> dict[str, Any]:
+    """Types and places of an exception and its causes; their messages may quote what was sent."""
+    kinds: list[str] = []
+    places: list[list[str]] = []
+    while error is not None and len(kinds) < 5:
+        kinds.append(type(error).__qualname__)
+        frames = traceback.extract_tb(error.__traceback__)[-12:]
+        places.append([f"{PurePath(each.filename).name}:{each.lineno} {each.name}" for each in frames])
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return {"exception": kinds, "where": places}

@@ -127,7 +127,10 @@ class Settings(BaseSettings):
     )
     labels_model: Path | None = Field(None, description="The ONNX model of labels_detector onnx.")
     labels_names: Path | None = Field(None, description="Its labels, one a line.")
-    rekognition_region: str = Field("us-east-1", description="AWS region of labels_detector rekognition.")
+    text_detector: Literal["rapidocr", "rekognition"] = Field(
+        "rapidocr", description="What text in pixels is read with; with rekognition pictures go to AWS."
+    )
+    rekognition_region: str = Field("us-east-1", description="AWS region of Amazon Rekognition, where it is chosen.")
 
     pipelines: Path | None = Field(None, description="Folder of pipelines (YAML); `home`/pipelines without it.")
     process_urls: tuple[str, ...] = Field(

@@ -64,6 +64,7 @@ def test_only_the_edges_swallow_every_exception() -> None:
         "adapters/sandbox_worker.py",  # the step runner: whatever a task raises is told by its type
         "adapters/memory/sandbox.py",  # its reference
         "algorithms/registry.py",  # a package that is broken is listed as such and breaks no other
+        "bootstrap/functions/opened.py",  # the edge of a function: what is raised there, AWS writes down
         "archive/commit.py",  # every waiting caller is told
         "testing/aws/server.py",  # whatever moto fails at is told, and answered so that nobody tries for minutes
         "pipeline/run_task.py",  # the step runner of jobs: a bug in a step costs that chunk alone

@@ -102,7 +102,7 @@ def test_the_packages_alone_can_load_and_do_what_our_code_asks_of_them(packages:
 
 def test_deployed_machines_are_those_that_the_plans_make(tmp_path: Path) -> None:
     subprocess.run([sys.executable, str(ROOT / "scripts" / "lambda-machines"), str(tmp_path)], check=True, timeout=60)
-    deployed = ROOT / "infra" / "terraform" / "modules" / "workflow" / "machines"
-    assert {path.name: path.read_text() for path in deployed.iterdir()} == {
-        path.name: path.read_text() for path in tmp_path.iterdir()
+    deployed = ROOT / "infra" / "terraform" / "modules" / "workflow"
+    assert {path.name: path.read_text() for path in deployed.rglob("*.asl.json")} == {
+        path.name: path.read_text() for path in tmp_path.rglob("*.asl.json")
     }

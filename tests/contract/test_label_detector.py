@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import base64
-import json
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import imagecodecs
 import numpy as np
 import pytest
+from tests.contract.rekognition_double import CREDENTIALS, double
 
 from isocenter.adapters.detectors.onnx_labels import OnnxLabels
 from isocenter.adapters.detectors.rekognition import RekognitionLabels
@@ -24,8 +21,6 @@ from isocenter.ports.detector import LabelBox, LabelDetector
 from isocenter.testing.label_detector_contract import LabelDetectorContract, Picture
 from isocenter.testing.onnx_models import dominant_colour, fixed_boxes
 from isocenter.testing.s3 import s3_server
-
-CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
 
 class TestClassical(LabelDetectorContract):
@@ -131,35 +126,6 @@ class TestRekognition(LabelDetectorContract):
         return green(100, 100), "Mobile Phone"
 
 
-@contextmanager
-def double(answer: Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]) -> Iterator[str]:
-    """Speaks DetectLabels' protocol (JSON 1.1) on this machine."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            assert self.headers["X-Amz-Target"] == "RekognitionService.DetectLabels"
-            status, body = answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            data = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/x-amz-json-1.1")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 @pytest.mark.parametrize("shape", [(200, 100), (40, 30, 3)])
 def test_rekognition_sees_the_picture_and_its_boxes_are_put_back(shape: tuple[int, ...]) -> None:
     picture = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
@@ -171,7 +137,7 @@ def test_rekognition_sees_the_picture_and_its_boxes_are_put_back(shape: tuple[in
         seen = {"Name": "Person", "Confidence": 91, "Instances": [{"BoundingBox": box, "Confidence": 90}]}
         return 200, {"Labels": [seen, {"Name": "X-Ray", "Confidence": 99.5, "Instances": []}]}
 
-    with double(answer) as endpoint:
+    with double("DetectLabels", answer) as endpoint:
         found = RekognitionLabels("eu-west-1", endpoint=endpoint, **CREDENTIALS).find(picture)
     rows, columns = picture.shape[:2]
     assert np.array_equal(sent[0][:rows, :columns], picture)
@@ -193,7 +159,9 @@ def test_rekognition_sees_the_picture_and_its_boxes_are_put_back(shape: tuple[in
 )  # fmt: skip
 def test_what_rekognition_refuses_is_told_without_its_words(code: str, kind: type[IsocenterError]) -> None:
     with (
-        double(lambda _: (400, {"__type": code, "message": "arn:aws:iam::123456789012:secret"})) as endpoint,
+        double(
+            "DetectLabels", lambda _: (400, {"__type": code, "message": "arn:aws:iam::123456789012:secret"})
+        ) as endpoint,
         pytest.raises(kind) as refused,
     ):
         RekognitionLabels("eu-west-1", endpoint=endpoint, **CREDENTIALS).find(green(90, 90))
@@ -201,7 +169,7 @@ def test_what_rekognition_refuses_is_told_without_its_words(code: str, kind: typ
 
 
 def test_rekognition_out_of_reach_is_unavailable() -> None:
-    with double(lambda _: (200, {})) as endpoint:
+    with double("DetectLabels", lambda _: (200, {})) as endpoint:
         detector = RekognitionLabels("eu-west-1", endpoint=endpoint, **CREDENTIALS)
         with pytest.raises(BackendUnavailable):  # an answer without labels
             detector.find(green(90, 90))

@@ -32,7 +32,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from isocenter.archive.deliver import Terms
 from isocenter.archive.store import Caller
-from isocenter.bootstrap.serving import application, open_services
+from isocenter.bootstrap.serving import application, open_services, prometheus
 from isocenter.jobs import JobState, Result
 from isocenter.pipeline.plan import plan_of
 from isocenter.settings import Settings
@@ -234,7 +234,7 @@ def world(home: Path, everything: Sequence[str], **settings: Any) -> Iterator[Wo
     (home / "pipelines").mkdir(parents=True)
     (home / "pipelines" / "check.yaml").write_text(PIPELINE)
     services = open_services(configured)
-    app = application(configured, services)
+    app = application(configured, services, prometheus())
     # With its protocol named: asyncio sets TCP_NODELAY only then, and each answer would take 40 ms without.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))

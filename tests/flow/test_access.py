@@ -30,12 +30,14 @@ sys.modules["access_world"] = access_world  # dataclasses look their module up t
 _spec.loader.exec_module(access_world)
 
 OPEN = {"/health", "/ready", "/openapi.json", "/docs", "/"}
+FILES = {"/assets/{name}", "/licences.txt"}  # of the page, where it is built: tests/browser
 SIGNED = {"/uploaded/{token}"}  # the address itself is the permission: test_uploads
 BY_LINK = {"/delivered/{token}"}  # open to whoever has been given a link; test_deliveries sees to those who were not
 EVERYTHING = tuple(str(scope) for scope in Scope)
 READ_ONLY = ("images:read", "identified:read")
 FEEDS = ("/events", "/events/stream")
 LISTS = ("/jobs", "/pipelines", "/algorithms", "/deliveries")  # what the caller may not see is not in them
+OWN = ("/viewing/stores",)  # what the caller may do is told of the stores that the caller may see
 ELSEWHERE = tuple(f"{scope}@deidentified" for scope in Scope)
 
 
@@ -72,6 +74,7 @@ def address(world: Any, template: str, *, store: str = "raw", real: bool = True)
         "instance": image.instance if real else "1.2.3",
         "file_id": world.image_id if real else "a" * 26,
         "frames": "1",
+        "frame": "1",
         "path": "7FE00010",
         "name": "check" if real else "none",
         "id": world.job_id if real else "none",
@@ -134,7 +137,7 @@ def test_every_route_has_exactly_one_guard(world: Any) -> None:
     for method, path, each in routes(world.app):
         found = [d.call for d in each.dependant.dependencies if hasattr(d.call, "scope")]
         assert len(found) == 1, f"{method} {path} declares no scope, or several"
-        assert (found[0].scope is None) == (path in OPEN | SIGNED | BY_LINK), f"{method} {path} is open"
+        assert (found[0].scope is None) == (path in OPEN | FILES | SIGNED | BY_LINK), f"{method} {path} is open"
 
 
 def test_dicomweb_is_guarded_alike_under_each_root(world: Any) -> None:
@@ -220,6 +223,9 @@ def test_a_caller_of_another_store_learns_nothing_of_this_one(world: Any) -> Non
             assert method == "HEAD" or template == "/events/stream" or there.json()["events"] == []
             assert world.image_id.encode() not in there.body
             continue
+        if template in OWN:
+            assert method == "HEAD" or {each["name"] for each in there.json()["stores"]} == {"deidentified"}
+            continue
         if template == "/algorithms":  # it is about no store
             assert there.status == 200
             continue
@@ -245,7 +251,7 @@ def test_a_caller_of_another_store_learns_nothing_of_this_one(world: Any) -> Non
 def test_stores_with_identity_take_another_scope_to_read(world: Any) -> None:
     half = f"Bearer {world.key('images:read')}"
     for method, template, scope in guarded(world.app):
-        if scope is Scope.READ and template not in (*FEEDS, "/images"):
+        if scope is Scope.READ and template not in (*FEEDS, *OWN, "/images"):
             answer = asks(world, method, address(world, template), half)
             assert answer.status == 404, template
             gives_nothing_away(answer)
@@ -431,7 +437,7 @@ def test_logs_metrics_and_audit_carry_templates_and_no_values(world: Any, monkey
     metrics = world.client("GET", "/metrics", {"Authorization": token}).body
     # A line comes after its answer; by the next answer on the same connection it is there.
     told = {line["route"] for line in lines if line["event"] == "request"}
-    assert seen | {"(none)"} <= told <= seen | {"(none)"} | OPEN  # an earlier test's last line may come late
+    assert seen | {"(none)"} <= told <= seen | {"(none)"} | OPEN | FILES  # an earlier test's last line may come late
     audit = repr(list(world.services.platform.audit.read(0, 100_000))).encode()
     image = world.image
     secrets = [*access_world.CANARIES, *(u.encode() for u in (image.study, image.series, image.instance))]

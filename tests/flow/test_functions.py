@@ -15,11 +15,12 @@ from tests.flow.functions_world import PLAN, Cloud, Context, body, carried_out, 
 
 from isocenter.archive.store import Caller
 from isocenter.bootstrap.functions.api import open_api
+from isocenter.bootstrap.functions.bulk import open_bulk
 from isocenter.bootstrap.functions.maintenance import open_maintenance
-from isocenter.bootstrap.functions.opened import open_function
+from isocenter.bootstrap.functions.opened import UnexpectedFault, open_function, ready
 from isocenter.bootstrap.functions.step import open_step
 from isocenter.bootstrap.functions.upload_event import open_upload_event
-from isocenter.errors import Misconfigured
+from isocenter.errors import BadRequest, Forbidden, Misconfigured, Saturated, Unavailable
 from isocenter.testing.aws_server import AwsServer, aws_server
 from isocenter.testing.instances import ct_slice
 from isocenter.web.auth import Scope, new_key
@@ -109,6 +110,57 @@ def test_what_is_no_image_lies_in_quarantine_with_its_reason_and_is_not_brought_
     assert world.started() == []
 
 
+def test_what_a_manifest_names_is_taken_in_by_batches_and_stays_where_it_lies(
+    world: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISOCENTER_PROCESS_URLS", json.dumps([f"s3://{world.raw}/bulk/"]))
+    names = [f"bulk/a scan+{number}.dcm" for number in range(30)]
+    for number, name in enumerate(names):
+        world.put(name, ct_slice(86, number + 1, size=32))
+    world.put("bulk/letter.dcm", b"no image")
+    lines = [f"s3://{world.raw}/{name}" for name in (*names, "bulk/letter.dcm", "bulk/gone.dcm")]
+    world.put("bulk/list", "\n".join(lines).encode())
+    bulk = open_bulk()
+    prepared = bulk({"manifest": f"s3://{world.raw}/bulk/list"}, Context())
+    assert set(prepared) == {"bulk", "batches", "objects", "bucket"}
+    listed = world.client("s3").get_object(Bucket=prepared["bucket"], Key=f"bulk-state/{prepared['batches']}")
+    batches = json.loads(listed["Body"].read())
+    for batch in batches * 2:
+        bulk({"bulk": prepared["bulk"], "at": batch["at"], "size": batch["size"]}, Context())
+    assert bulk({"bulk": prepared["bulk"], "end": True}, Context()) == {"taken": 30, "refused": 2, "left": 0}
+    executions = world.started()
+    assert [one["machine"] for one in executions] == [f"{PLAN}.express"] * 2  # a job for each batch
+    assert carried_out(open_step(), executions) == [0, 0]
+    assert len(world.keys(world.deidentified)) == len(world.keys(prefix="raw/")) == 30
+    assert len(world.keys(prefix="bulk/")) == 32
+    with pytest.raises(Forbidden):
+        bulk({"manifest": "s3://somewhere/else"}, Context())
+    with pytest.raises(BadRequest):
+        bulk({}, Context())
+
+
+def test_an_unexpected_fault_of_a_function_tells_nothing_of_what_it_was_given(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def broken(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        raise ValueError(f"cannot read {event['name']}")
+
+    with pytest.raises(UnexpectedFault) as caught:
+        ready(lambda: broken)({"name": "DOE^JANE"}, Context())
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    assert "DOE" not in str(caught.value)
+    printed = capfd.readouterr().out
+    assert "ValueError" in printed
+    assert "DOE" not in printed
+
+    def away(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        raise Saturated("too much at once")
+
+    with pytest.raises(Unavailable) as known:
+        ready(lambda: away)({}, Context())
+    assert type(known.value) is Unavailable  # the name that machines retry
+
+
 def test_what_the_surroundings_keep_from_being_taken_in_is_brought_again(
     world: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,13 +169,13 @@ def test_what_the_surroundings_keep_from_being_taken_in_is_brought_again(
         world.put(f"incoming/{number}.dcm", ct_slice(84, number + 1, size=32))
     upload_event, step = open_upload_event(), open_step()
     messages = told(*(f"incoming/{number}.dcm" for number in range(3)), bucket=world.raw)
-    failures = upload_event(messages, Context(seconds=0.3))["batchItemFailures"]
+    failures = upload_event(messages, Context(seconds=1))["batchItemFailures"]
     assert len(failures) == len(upload_event(messages, Context())["batchItemFailures"]) == 2  # claimed still
     assert len(world.keys(prefix="incoming/")) == 2
     for _ in range(2):
         carried_out(step, world.started())
-        time.sleep(0.4)  # a claim ends with the time of the function that made it
-        failures = upload_event(messages, Context(seconds=0.3))["batchItemFailures"]
+        time.sleep(1.1)  # a claim ends with the time of the function that made it
+        failures = upload_event(messages, Context(seconds=1))["batchItemFailures"]
     assert failures == []
     assert world.keys(prefix="incoming/") == []
 

@@ -44,8 +44,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def address(world: Any, template: str, *, there: bool = True) -> str:
     image = world.image if there else access_world.Instance("1.2.3", "1.2.3", "1.2.3", b"")
     path = template.format(
-        store="raw", study=image.study, series=image.series, instance=image.instance, frames="1", path="7FE00010",
-        file_id=world.image_id if there else "a" * 26, name="check" if there else "none", token="none",
+        store="raw", study=image.study, series=image.series, instance=image.instance, frames="1", frame="1",
+        path="7FE00010", file_id=world.image_id if there else "a" * 26, name="check" if there else "none", token="none",
         id="none" if not there else next(
             (id for of, id in (("/deliveries", world.delivery_id), ("/webhooks", world.webhook_id))
              if template.startswith(of)), world.job_id,

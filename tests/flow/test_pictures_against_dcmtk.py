@@ -17,7 +17,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from isocenter.archive.rendered import Look, Rendered
+from isocenter.archive.rendered import Rendered
 from isocenter.archive.retrieve import Retrieve
 from isocenter.archive.store import Caller, Placement, Store
 from isocenter.dicom.decode import decode_frame
@@ -25,6 +25,7 @@ from isocenter.dicom.elements import Limits
 from isocenter.errors import IsocenterError
 from isocenter.pipeline.ingest import Ingest
 from isocenter.ports.platform import Platform
+from isocenter.render.asked import Look
 from isocenter.render.frame import FrameRequest, render_frame
 from isocenter.testing.instances import cr_image, written
 from isocenter.testing.pixel_samples import PixelSample, bundled_image, bundled_images, read_sample

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -14,7 +16,9 @@ from isocenter.records import ImageQuery, ImageRecord, State
 
 _BATCH = 1000
 _SHOWN = 1000  # findings kept for the report; all are counted
-UPLOADS, ANSWERS = "uploads/", "answers/"  # keys of upload sessions, and of answers that were too large, begin so
+# What is ours to sweep: blobs of images by their keys, and files in progress of a folder. In a bucket other things may
+# lie beside them: what waits to be taken in, and what could not be.
+_OURS = re.compile(r"[^/]+/([a-z2-7])/\1[a-z2-7]{25}\Z|incoming/[0-9a-f]{32}\Z")
 ALL_STATES = (State.CURRENT, State.DELETED, State.SUPERSEDED)
 Progress = Callable[[int], None]
 
@@ -44,6 +48,7 @@ class Check:
     def __init__(self, platform: Platform) -> None:
         self._index = platform.index
         self._blobs = platform.blobs
+        self._events = platform.events
 
     def records(self) -> Iterator[ImageRecord]:
         """Every row in any state, in pages."""
@@ -99,8 +104,7 @@ class Check:
         """Count the blobs that no row refers to; remove those changed before `before`."""
         # Blobs are listed first: one committed after the listing is not in it, one before it has its row.
         found = (stat for prefix in ("", "incoming/") for stat in self._blobs.list(prefix))
-        # Open upload sessions have no rows, and their own end.
-        keys = {stat.key: stat for stat in found if not stat.key.startswith((UPLOADS, ANSWERS))}
+        keys = {stat.key: stat for stat in found if _OURS.match(stat.key)}
         report.blobs = len(keys)
         for key in self._index.blob_keys():
             keys.pop(key, None)
@@ -111,10 +115,28 @@ class Check:
                 self._blobs.delete(stat.key)
                 report.swept += 1
 
+    def sample(self, most_images: int, most_bytes: int) -> Report:
+        """Scrub some images, from anywhere in the change feed on; where they are large, the first alone."""
+        last = self._events.last()
+        told = self._events.read(secrets.randbelow(last), most_images) if last else ()
+        found = (self._index.get(id) for id in dict.fromkeys(event.image for event in told))
+        chosen: list[ImageRecord] = []
+        for record in found:
+            if record is None:
+                continue  # purged since
+            most_bytes -= record.blob.size
+            if chosen and most_bytes < 0:
+                break
+            chosen.append(record)
+        return self._scrubbed(chosen, None)
+
     def scrub(self, *, progress: Progress | None = None) -> Report:
         """Read every blob and hold it against its SHA-256."""
+        return self._scrubbed(self.records(), progress)
+
+    def _scrubbed(self, records: Iterable[ImageRecord], progress: Progress | None) -> Report:
         report = Report()
-        for record in self.records():
+        for record in records:
             report.images += 1
             digest = hashlib.sha256()
             try:

@@ -7,7 +7,7 @@ import os
 import re
 import threading
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
@@ -22,15 +22,13 @@ from isocenter.dicom.transfer_syntax import VIDEO
 from isocenter.errors import BadRequest, LimitExceeded, NotFound, Saturated, Unsupported
 from isocenter.ports.platform import Platform
 from isocenter.records import ImageRecord, Kind
-from isocenter.render.annotation import Annotation
+from isocenter.render.asked import Look, Viewport
 from isocenter.render.encode import GIF
 from isocenter.render.frame import FrameRequest, is_plain, needed_tags, render_frame
 from isocenter.render.functional_groups import rendering_model
 from isocenter.render.gif import END, animation_frame, animation_start, frame_delays
-from isocenter.render.icc import IccProfile
 from isocenter.render.picture import PictureRequest, render_picture
-from isocenter.render.viewport import Viewport
-from isocenter.render.voi import WindowFunction
+from isocenter.render.values import frame_values, picture_values, volume_values
 from isocenter.render.volume import VolumeRequest, render_volume
 
 # Bulk values that rendering needs, by their path: palettes (0028,12xx), LUT Data of the Modality, VOI and
@@ -49,25 +47,6 @@ _THUMBNAIL_QUALITY = 75
 # as long to read as one frame to draw. A parsed header takes some 32 times the bytes it is kept in.
 _RECENT, _RECENT_BYTES, _PARSED = 256, 64 << 20, 32
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How a picture should look, as `FrameRequest` explains; `frame` counts from 1.
-
-    Volumes and pictures have no overlays and no annotations, pictures no window either.
-    """
-
-    media_type: str = "image/png"
-    frame: int = 1
-    window: tuple[float, float] | None = None
-    width: int | None = None
-    quality: int = 90
-    window_function: WindowFunction | None = None
-    viewport: Viewport | None = None
-    annotations: tuple[Annotation, ...] = ()
-    icc_profile: IccProfile | None = None
-    overlays: bool = True
 
 
 @dataclass(slots=True)
@@ -103,11 +82,8 @@ class Rendered:
             return self._frame(self._request(self._source(record), look))
         if look.frame != 1:
             raise NotFound("there is no such frame; the image has 1")
-        if record.blob.size > _MOST_SOURCE:
-            raise LimitExceeded(f"pictures are made of files up to {_MOST_SOURCE} bytes", code="too-large-to-show")
-        data = b"".join(self._retrieve.original(record).chunks)
         shape: dict[str, Any] = {
-            "data": data,
+            "data": self._whole(record),
             "media_type": look.media_type,
             "width": look.width,
             "quality": look.quality,
@@ -117,6 +93,22 @@ class Rendered:
         if record.kind is Kind.NIFTI:
             return self._run(render_volume, VolumeRequest(**shape, window=look.window))
         return self._run(render_picture, PictureRequest(**shape))
+
+    def values(self, record: ImageRecord, frame: int) -> bytes:
+        """A frame, volume or picture as `render.values` gives it; raises as `picture` does."""
+        if record.kind is Kind.DICOM:
+            source = self._source(record)
+            if not 1 <= frame <= source.table.count:
+                raise NotFound(f"there is no such frame; the instance has {source.table.count}")
+            return self._frame(self._request(source, Look(frame=frame, overlays=False)), frame_values)
+        if frame != 1:
+            raise NotFound("there is no such frame; the image has 1")
+        return self._run(volume_values if record.kind is Kind.NIFTI else picture_values, self._whole(record))
+
+    def _whole(self, record: ImageRecord) -> bytes:
+        if record.blob.size > _MOST_SOURCE:
+            raise LimitExceeded(f"pictures are made of files up to {_MOST_SOURCE} bytes", code="too-large-to-show")
+        return b"".join(self._retrieve.original(record).chunks)
 
     def pictures(self, record: ImageRecord, look: Look, frames: Sequence[int]) -> Iterator[bytes]:
         """A picture of each frame, made one at a time; NotFound before the first where one does not exist."""
@@ -238,15 +230,15 @@ class Rendered:
             source.loaded[path] = size
             self._keep(source)
 
-    def _frame(self, request: FrameRequest) -> bytes:
+    def _frame(self, request: FrameRequest, make: Callable[[FrameRequest], bytes] = render_frame) -> bytes:
         if not is_plain(request):
-            return self._run(render_frame, request)
+            return self._run(make, request)
         # Native pixel data goes through no codec, only through arithmetic on arrays of checked size, and the way to
         # a worker and back costs more than that: pickling, a socket, two more copies of the frame.
         if not self._here.acquire(timeout=self._seconds):
             raise Saturated("all processors are busy with pictures")
         try:
-            return render_frame(request)
+            return make(request)
         except MemoryError:
             raise LimitExceeded("rendering needs more memory than there is", code="decode-out-of-memory") from None
         finally:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from importlib.util import find_spec
 
 from isocenter.adapters.processes import ProcessSandbox
 from isocenter.algorithms.base import Asks
 from isocenter.algorithms.registry import Registry
 from isocenter.bootstrap.backends import limits_of
+from isocenter.bootstrap.reading import is_there, text_detector
 from isocenter.dicom.guards import guard_pydicom
 from isocenter.pipeline.analyse import Analysis, Look
 from isocenter.ports.platform import Platform
 from isocenter.ports.sandbox import Sandbox
 from isocenter.settings import Settings
-
-_TEXT_PACKAGES = ("rapidocr", "onnxruntime", "cv2")
 
 
 def analysis_of(settings: Settings, platform: Platform) -> Analysis:
@@ -39,17 +37,11 @@ def _analysis(settings: Settings, sandbox: Sandbox) -> Analysis:
 def _detectors(settings: Settings) -> dict[Asks, Callable[[], Look]]:
     """Each is made when it is first needed, and kept. The classical one needs none: it works in the worker."""
     found: dict[Asks, Callable[[], Look]] = {}
-    if all(find_spec(package) is not None for package in _TEXT_PACKAGES):
-        found[Asks.TEXT] = lru_cache(maxsize=1)(_text)
+    if is_there(settings):
+        found[Asks.TEXT] = lru_cache(maxsize=1)(lambda: text_detector(settings).find)
     if settings.labels_detector != "classical":
         found[Asks.LABELS] = lru_cache(maxsize=1)(lambda: _labels(settings))
     return found
-
-
-def _text() -> Look:
-    from isocenter.adapters.detectors.rapid_ocr import RapidOcr  # loaded only where text is read
-
-    return RapidOcr(threads=1).find
 
 
 def _labels(settings: Settings) -> Look:

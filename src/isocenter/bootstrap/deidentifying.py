@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from secrets import token_bytes
 
-from isocenter.adapters.detectors.on_demand import OnDemand
 from isocenter.adapters.processes import ProcessSandbox
 from isocenter.adapters.vault import FolderVault
 from isocenter.bootstrap.backends import limits_of, open_backends
+from isocenter.bootstrap.reading import on_demand
 from isocenter.deid.encrypted import recipient
 from isocenter.deid.engine import Deidentifier
 from isocenter.deid.pixels import PixelCleaner
@@ -19,7 +19,6 @@ from isocenter.deid.pseudonyms import Pseudonyms
 from isocenter.dicom.guards import guard_pydicom
 from isocenter.errors import BadRequest, NotFound
 from isocenter.ports.audit_log import AuditLog
-from isocenter.ports.detector import TextDetector
 from isocenter.settings import Settings
 
 SIGNING_KEY = "deid-signing"
@@ -73,13 +72,7 @@ def deidentifier_of(
     pixels = profile.pixels
     if not (pixels.takes_a_detector or pixels.masks or pixels.ultrasound_regions):
         return Deidentifier(profile, pseudonyms, limits=limits, recipient=to), lambda: None
-    detector = OnDemand(_rapid_ocr, ("rapidocr", "onnxruntime", "cv2")) if pixels.takes_a_detector else None
+    detector = on_demand(settings) if pixels.takes_a_detector else None
     sandbox = ProcessSandbox(1, settings.decode_memory_bytes, preload=("isocenter.dicom.decode",))
     cleaner = PixelCleaner(profile.pixels, detector, sandbox, seconds=settings.decode_seconds)
     return Deidentifier(profile, pseudonyms, pixels=cleaner, limits=limits, recipient=to), sandbox.close
-
-
-def _rapid_ocr() -> TextDetector:
-    from isocenter.adapters.detectors.rapid_ocr import RapidOcr  # loaded only where text is read
-
-    return RapidOcr(threads=1)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from secrets import token_bytes
+from typing import TYPE_CHECKING
 
 from isocenter.bootstrap.backends import is_on_aws
 from isocenter.pipeline.ingest import Ingest
 from isocenter.pipeline.jobs import Jobs, OnceOpened
 from isocenter.pipeline.plan import Plan, Plans
-from isocenter.pipeline.uploads import Uploads
 from isocenter.ports.platform import Platform
 from isocenter.ports.workflow import Workflow
 from isocenter.settings import Settings
+
+if TYPE_CHECKING:
+    from isocenter.pipeline.uploads import Uploads
 
 UPLOADS_KEY = "uploads"
 
@@ -51,6 +54,8 @@ def jobs_of(settings: Settings, platform: Platform, given: Callable[[], None] = 
 
 def uploads_of(settings: Settings, platform: Platform, ingest: Ingest, jobs: Jobs) -> Uploads:
     """Upload sessions over the blobs."""
+    from isocenter.pipeline.uploads import Uploads  # with cryptography, loaded only where uploads end
+
     key = platform.secrets.create(UPLOADS_KEY, token_bytes(32))
     return Uploads(
         platform.blobs, ingest, jobs, key, presigned=settings.upload_links == "presigned", events=platform.events

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from isocenter.adapters.worker_process import WorkerProcess
 from isocenter.archive.audit import ReadTrail
 from isocenter.archive.file_set import FileSets
 from isocenter.archive.housekeeping import Housekeeping
-from isocenter.archive.rendered import Rendered
 from isocenter.archive.retrieve import Retrieve
 from isocenter.archive.search import Searching
-from isocenter.archive.transcoded import Transcoded
 from isocenter.bootstrap.backends import Backends, deletes_of, ingest_of, is_on_aws, limits_of, open_backends
 from isocenter.bootstrap.delivering import deliver_of
 from isocenter.bootstrap.jobs import jobs_of, plan_on_completion, plans_of, uploads_of
@@ -22,10 +22,15 @@ from isocenter.bootstrap.pipelines import process_of
 from isocenter.ports.platform import Platform
 from isocenter.settings import LOOPBACK, Settings
 from isocenter.web.auth import Anyone, Authenticator, FirstOf, KeyAuthenticator, Policy
-from isocenter.web.services import Services, WebLimits
+from isocenter.web.services import Pixels, Services, WebLimits
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from isocenter.web.observe import Metrics
+
+_REGIONS = ("region", "aws_region")
+_ENDPOINTS = ("endpoint", "endpoint_url", "aws_endpoint", "aws_endpoint_url")
 
 
 def _authenticator(settings: Settings, platform: Platform) -> Authenticator:
@@ -57,6 +62,7 @@ def open_services(settings: Settings) -> Services:
     if settings.worker_slots and not is_on_aws(settings):  # there state machines bring the tasks
         worker = WorkerProcess(settings.home, lambda: worker_needed(platform))
     services = services_of(settings, backends, worker.wake if worker is not None else lambda: None)
+    services.open_pixels()  # a server is asked for them sooner or later, and nobody is to wait for it
     sweep = services.uploads.sweep
     housekeeping = Housekeeping(platform, services.delete, sweep_before=sweep_before, also=(sweep,))
     studies = completing(settings, platform, services.jobs, on_completion)
@@ -82,6 +88,15 @@ def services_of(settings: Settings, backends: Backends, given: Callable[[], None
     jobs = jobs_of(settings, platform, given)
     ingest = ingest_of(settings, platform)
 
+    def pixels() -> Pixels:
+        from isocenter.archive.rendered import Rendered  # NumPy and the codecs, loaded when somebody looks
+        from isocenter.archive.transcoded import Transcoded
+        from isocenter.archive.viewing import Viewing
+
+        rendered = Rendered(platform, retrieve, settings.decode_seconds)
+        transcoded = Transcoded(platform, retrieve, settings.decode_seconds)
+        return Pixels(rendered, Viewing(retrieve, rendered), transcoded)
+
     def close() -> None:
         jobs.close()
         trail.close()
@@ -91,8 +106,7 @@ def services_of(settings: Settings, backends: Backends, given: Callable[[], None
         platform=platform,
         ingest=ingest,
         retrieve=retrieve,
-        rendered=Rendered(platform, retrieve, settings.decode_seconds),
-        transcoded=Transcoded(platform, retrieve, settings.decode_seconds),
+        open_pixels=cache(pixels),
         file_sets=file_sets,
         delete=deletes_of(settings, platform),
         deliver=deliver_of(settings, platform, retrieve, file_sets),
@@ -117,10 +131,36 @@ def services_of(settings: Settings, backends: Backends, given: Callable[[], None
     )
 
 
-def application(settings: Settings, services: Services) -> FastAPI:
+def prometheus() -> Metrics:
+    """What a server counts with."""
+    from isocenter.web.prometheus import PrometheusMetrics  # its client is loaded only to serve
+
+    return PrometheusMetrics()
+
+
+def application(settings: Settings, services: Services, metrics: Metrics) -> FastAPI:
     """The ASGI application of these settings; it closes the services when it ends."""
     from isocenter.web.app import create_app  # FastAPI is loaded only to serve
 
     # Without authentication the Host header is all that tells a page of another site from the owner's own.
     hosts = tuple(LOOPBACK | {settings.host}) if settings.auth == "none" else ()
-    return create_app(services, hosts=hosts, cors_origins=settings.cors_origins)
+    return create_app(
+        services, metrics, hosts=hosts, cors_origins=settings.cors_origins, page_connects=_buckets(settings)
+    )
+
+
+def _buckets(settings: Settings) -> tuple[str, ...]:
+    """The origins that parts of uploads go to straight from a browser; none where they come through this server."""
+    if settings.upload_links != "presigned":
+        return ()
+    endpoint = next((settings.blobs_options[name] for name in _ENDPOINTS if name in settings.blobs_options), None)
+    if endpoint is not None:
+        parts = urlsplit(endpoint.get_secret_value())
+        return (f"{parts.scheme}://{parts.netloc}",)
+    urls = (settings.blobs_url, *settings.blobs_urls.values())
+    buckets = sorted({urlsplit(url).netloc for url in urls if url is not None and url.startswith("s3://")})
+    region = next((settings.blobs_options[name] for name in _REGIONS if name in settings.blobs_options), None)
+    if region is None:  # the store's client finds it in its surroundings
+        return ("https://*.amazonaws.com",)
+    host = f"s3.{region.get_secret_value()}.amazonaws.com"
+    return (f"https://{host}", *(f"https://{bucket}.{host}" for bucket in buckets))

@@ -40,6 +40,7 @@ VERBS = {
     "deliver": "deliver:app",
     "webhooks": "webhooks:app",
     "audit": "audit:app",
+    "cost": "cost:cost",
 }
 
 

@@ -13,14 +13,13 @@ from typing import Annotated
 import structlog
 import typer
 import uvicorn
-from structlog.tracebacks import ExceptionDictTransformer
 from uvicorn.supervisors import Multiprocess
 
 from isocenter.bootstrap.backends import open_backends
-from isocenter.bootstrap.serving import application, open_services
+from isocenter.bootstrap.serving import application, open_services, prometheus
 from isocenter.cli.memory import calm_collector, lean_heap
 from isocenter.cli.sample import load_sample, show_sample
-from isocenter.errors import Misconfigured
+from isocenter.errors import Misconfigured, traced
 from isocenter.settings import Settings, load
 
 _GRACE_SECONDS = 20
@@ -43,7 +42,7 @@ def serve(
         receipts = load_sample(settings)
     # Opened before the server begins, so that what is wrong shows here and in words; worker processes open their own.
     if settings.workers == 1:
-        app: Callable[[], object] = partial(application, settings, open_services(settings))
+        app: Callable[[], object] = partial(application, settings, open_services(settings), prometheus())
     else:
         open_backends(settings).close()
         app = partial(serving, settings)
@@ -80,7 +79,7 @@ def serving(settings: Settings) -> object:
     """The application in the process that serves it."""
     lean_heap()
     configure_logs(settings.log_level)
-    app = application(settings, open_services(settings))
+    app = application(settings, open_services(settings), prometheus())
     calm_collector()
     return app
 
@@ -103,11 +102,12 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def configure_logs(level: str) -> None:
-    """JSON lines on standard error, from us and from the libraries, with tracebacks that carry no local values."""
+    """JSON lines on standard error, from us and from the libraries; exceptions as types and places, as their messages
+    may quote values."""
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
+        structlog.processors.ExceptionRenderer(lambda found: traced(found[1])),
     ]
     number = getattr(logging, level.upper())
     structlog.configure(

@@ -15,6 +15,7 @@ from isocenter.bootstrap.backends import folder_inbox, ingest_of, object_inbox, 
 from isocenter.bootstrap.jobs import jobs_of, plans_of
 from isocenter.cli.caller import caller
 from isocenter.errors import BadRequest
+from isocenter.pipeline.files import Files
 from isocenter.pipeline.watch import Looked, Watcher
 from isocenter.settings import load
 
@@ -52,7 +53,7 @@ def watch(
     with closing(backends), closing(jobs_of(settings, backends.platform)) as jobs:
         ingest = ingest_of(settings, backends.platform)
         most = settings.max_inflated_bytes
-        watcher = Watcher(inbox, ingest, jobs, chosen, plan, caller(), most_inflated=most)
+        watcher = Watcher(inbox, Files(ingest, jobs, chosen, plan, caller(), most_inflated=most))
         if not once:
             console.print("watching; Ctrl-C ends it", highlight=False)
             watcher.run(stopping, every, told)

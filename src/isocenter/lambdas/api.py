@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from isocenter.bootstrap.functions.api import open_api
+from isocenter.bootstrap.functions.opened import ready
 
-handler = open_api()
+handler = ready(open_api)

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from isocenter.bootstrap.functions.maintenance import open_maintenance
+from isocenter.bootstrap.functions.opened import ready
 
-handler = open_maintenance()
+handler = ready(open_maintenance)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from isocenter.bootstrap.functions.opened import ready
 from isocenter.bootstrap.functions.step import open_step
 
-handler = open_step()
+handler = ready(open_step)

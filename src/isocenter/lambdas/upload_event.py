@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from isocenter.bootstrap.functions.opened import ready
 from isocenter.bootstrap.functions.upload_event import open_upload_event
 
-handler = open_upload_event()
+handler = ready(open_upload_event)

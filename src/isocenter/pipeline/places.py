@@ -8,16 +8,17 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import orjson
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from isocenter.deid.source import InMemory, Readable
 from isocenter.errors import BadRequest, Conflict, LimitExceeded, NotFound
 from isocenter.pipeline.locations import Allowed, InBucket, OnHost, require_allowed
 from isocenter.ports.blob_store import BlobStore
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 PREFIX = "outside-"
 _AT_ONCE = 16 << 20  # an object up to this size is read at once
@@ -29,7 +30,7 @@ Buckets = Callable[[InBucket], BlobStore]
 
 @dataclass(frozen=True)
 class Places:
-    """The outside as the settings allow it. `key` is asked for 64 bytes that seal addresses: file names may name patients."""
+    """The outside as the settings allow it. `key` gives 64 bytes that seal addresses: file names may name patients."""
 
     allowed: Sequence[Allowed]
     buckets: Buckets
@@ -47,20 +48,27 @@ class Places:
             told: list[str | int] = ["bucket", location.scheme, location.bucket, location.key]
         else:
             told = ["host", location.host, location.port, location.target]
-        sealed = AESSIV(self.key()).encrypt(orjson.dumps(told), [b"isocenter location"])
+        sealed = self._cipher().encrypt(orjson.dumps(told), [b"isocenter location"])
         return PREFIX + base64.urlsafe_b64encode(sealed).decode("ascii").rstrip("=")
 
     def opened(self, id: str) -> InBucket | OnHost:
         """The location behind an id of `sealed`; BadRequest where it is none of ours."""
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - as below
+
         text = id.removeprefix(PREFIX)
         try:
             raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            told = orjson.loads(AESSIV(self.key()).decrypt(raw, [b"isocenter location"]))
+            told = orjson.loads(self._cipher().decrypt(raw, [b"isocenter location"]))
         except (ValueError, InvalidTag):
             raise BadRequest("that is no sealed location of this installation") from None
         if told[0] == "bucket":
             return InBucket(*told[1:])
         return OnHost(*told[1:])
+
+    def _cipher(self) -> AESSIV:
+        from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # noqa: PLC0415 - heavy, at a cold start
+
+        return AESSIV(self.key())
 
     def read(self, location: InBucket | OnHost) -> Readable:
         """The bytes that are there now. NotFound, LimitExceeded, Forbidden, Unavailable."""

@@ -9,7 +9,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from isocenter.errors import Misconfigured, NotFound
@@ -122,6 +121,8 @@ def plan_of(text: str, source: str) -> Plan:
     """A plan from YAML; Misconfigured says what is wrong where, never what stands there."""
     if len(text) > _LARGEST:
         raise Misconfigured(f"{source}: a pipeline's file is at most {_LARGEST} bytes long")
+    import yaml  # noqa: PLC0415 - plans of jobs are JSON: most functions on AWS read no file
+
     try:
         read = yaml.safe_load(text)
         if not isinstance(read, dict):

@@ -13,7 +13,7 @@ import structlog
 
 from isocenter.archive.retrieve import Retrieve
 from isocenter.archive.store import Caller
-from isocenter.errors import Conflict, Corrupted, IsocenterError, NotFound, Unavailable
+from isocenter.errors import Conflict, Corrupted, IsocenterError, NotFound, Unavailable, traced
 from isocenter.jobs import Job, JobState, Result, StepOutcome, Task
 from isocenter.pipeline.jobs import Jobs
 from isocenter.pipeline.places import PREFIX, Places
@@ -27,6 +27,7 @@ _PATIENCE = 60.0  # the longest wait between attempts at a database that does no
 log = structlog.get_logger()
 
 StepsOf = Callable[[StepPlan, Job], Step]
+Told = Callable[[str, StepOutcome, float], None]  # what a step is for, what came of a chunk, seconds
 
 
 @dataclass(slots=True)
@@ -53,6 +54,7 @@ class TaskRunner:
         slots: int = 1,
         lease: float = 15.0,
         places: Places | None = None,
+        told: Told = lambda use, outcome, seconds: None,
     ) -> None:
         self._platform = platform
         self._ledger = platform.steps
@@ -61,6 +63,7 @@ class TaskRunner:
         self._owner = owner
         self.lease = lease
         self._places = places
+        self.told = told
         self._slots = threading.BoundedSemaphore(slots)
         self._retrieve = Retrieve(platform)
         self._claims: dict[str, _Claim] = {}
@@ -201,9 +204,12 @@ class _Chunk:
         stop_code: str | None = None
         held: dict[str, Item] = {}  # with their bytes, so that steps which follow each other read them once
         for step in stages[self._task.stage]:
-            outcome = (
-                self._step(step, images, held) if stop_code is None else StepOutcome(step.name, self._task.chunk, ())
-            )
+            if stop_code is None:
+                started = time.perf_counter()
+                outcome = self._step(step, images, held)
+                self._runner.told(step.use, outcome, time.perf_counter() - started)
+            else:
+                outcome = StepOutcome(step.name, self._task.chunk, ())
             outcomes.append(outcome)
             if step.on_reject == "stop" and outcome.rejected:
                 stop_code = next(iter(outcome.rejected.values()))
@@ -242,10 +248,10 @@ class _Chunk:
             if isinstance(error, Stopped):
                 raise
             return {item.id: Refused(error) for item in items}
-        except Exception as error:  # a bug in one step: its images are told so, and the job and others go on
+        except Exception as error:  # noqa: BLE001  # a bug in one step: its images are told so, and others go on
             log.error(
-                "unexpected fault in a step", job=self._job.id, step=plan.name, fault=type(error).__name__,
-                seconds=round(time.perf_counter() - started, 3), exc_info=True,
+                "unexpected fault in a step", job=self._job.id, step=plan.name,
+                seconds=round(time.perf_counter() - started, 3), **traced(error),
             )  # fmt: skip
             return {item.id: Refused(IsocenterError("unexpected fault", code="unexpected-fault")) for item in items}
 

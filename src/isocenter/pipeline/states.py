@@ -17,6 +17,7 @@ TRIED_AGAIN: Final = (
     "Unavailable", "States.Timeout", "Sandbox.Timedout", "Runtime.ExitError", "Lambda.ServiceException",
     "Lambda.AWSLambdaException", "Lambda.SdkClientException", "Lambda.TooManyRequestsException",
 )  # fmt: skip
+BULK_STATE: Final = "bulk-state/"  # where in the bucket that images come into a bulk is kept
 _END, _WHOLE, _DONE, _LEFT = "End job", "Is it whole", "Done", "Left undone"
 
 
@@ -65,6 +66,90 @@ def express_asl(plan: Plan, *, function: str = "${function}") -> dict[str, Any]:
             "Next": [*names, _END][number + 1],
         }
     return _machine(plan, names[0], states | _ending(function))
+
+
+def bulk_asl(*, function: str = "${function}") -> dict[str, Any]:
+    """The machine that takes in what a manifest names: {"manifest": "s3://bucket/key"}, and "tolerated", the percentage
+    of batches that may fail for good before it gives up (5 without it).
+
+    What travels is where a batch stands in the copy of the manifest; what came of each is kept beside that, so that the
+    same manifest again does what is left and no more.
+    """
+    invoke, told = _invoked(), {"bulk.$": "$.prepared.bulk"}
+    states: dict[str, Any] = {
+        "Tolerance": {
+            "Type": "Choice",
+            "Choices": [{"Variable": "$.tolerated", "IsNumeric": True, "Next": "Prepare"}],
+            "Default": "Usual tolerance",
+        },
+        "Usual tolerance": {"Type": "Pass", "Result": 5, "ResultPath": "$.tolerated", "Next": "Prepare"},
+        "Prepare": {
+            **invoke,
+            "Parameters": {"FunctionName": function, "Payload": {"manifest.$": "$.manifest"}},
+            "ResultSelector": {name: f"$.Payload.{name[:-2]}" for name in ("bulk.$", "batches.$", "bucket.$")},
+            "ResultPath": "$.prepared",
+            "Next": "Take in",
+        },
+        "Take in": _batches(function),
+        "Count": {
+            **invoke,
+            "Parameters": {"FunctionName": function, "Payload": {**told, "end": True}},
+            "ResultSelector": {name: f"$.Payload.{name[:-2]}" for name in ("taken.$", "refused.$", "left.$")},
+            "Next": _WHOLE,
+        },
+        _WHOLE: {
+            "Type": "Choice",
+            "Choices": [{"Variable": "$.left", "NumericEquals": 0, "Next": _DONE}],
+            "Default": _LEFT,
+        },
+        _DONE: {"Type": "Succeed"},
+        _LEFT: {
+            "Type": "Fail",
+            "Error": "LeftUndone",
+            "Cause": "Some batches could not be taken in. The same manifest again does those, and no others.",
+        },
+    }  # fmt: skip
+    return {"Comment": "Takes in the objects that a manifest names.", "StartAt": "Tolerance", "States": states}
+
+
+def _batches(function: str) -> dict[str, Any]:
+    """A distributed Map over the batches, which a listing in the bucket names by where they stand."""
+    invoke = {**_invoked(), "Parameters": {"FunctionName": function, "Payload.$": "$"}, "End": True}
+    return {
+        "Type": "Map",
+        "ItemReader": {
+            "Resource": "arn:aws:states:::s3:getObject",
+            "ReaderConfig": {"InputType": "JSON"},
+            "Parameters": {
+                "Bucket.$": "$.prepared.bucket",
+                "Key.$": f"States.Format('{BULK_STATE}{{}}', $.prepared.batches)",
+            },
+        },
+        "ItemSelector": {
+            "bulk.$": "$.prepared.bulk",
+            "at.$": "$$.Map.Item.Value.at",
+            "size.$": "$$.Map.Item.Value.size",
+        },
+        "MaxConcurrency": 100,
+        "ToleratedFailurePercentagePath": "$.tolerated",
+        "ItemProcessor": {
+            "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+            "StartAt": "Batch",
+            "States": {"Batch": invoke},
+        },
+        "ResultPath": None,
+        "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "Count"}],
+        "Next": "Count",
+    }
+
+
+def _invoked() -> dict[str, Any]:
+    return {
+        "Type": "Task",
+        "Resource": _INVOKE,
+        "TimeoutSeconds": LAMBDA_SECONDS,
+        "Retry": [_retry(Retry(attempts=6))],
+    }
 
 
 def _machine(plan: Plan, first: str, states: dict[str, Any]) -> dict[str, Any]:

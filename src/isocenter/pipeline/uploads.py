@@ -17,7 +17,6 @@ from typing import Any
 
 import orjson
 
-from isocenter.archive.check import UPLOADS
 from isocenter.archive.store import Caller, Placement, new_id
 from isocenter.errors import BadRequest, Conflict, Malformed, NotFound
 from isocenter.pipeline.completeness import tell_complete
@@ -31,6 +30,7 @@ from isocenter.records import Receipt, now
 
 PART = 64 << 20  # bytes; a larger file comes in parts of it, each of which can be sent again by itself
 MOST_FILES = 10_000
+UPLOADS = "uploads/"  # what keys of upload sessions begin with
 _GRACE = timedelta(hours=1)  # what expired is kept so long, so that nothing goes while it is being completed
 _BAD = "this address takes no upload: it is not one of ours, or its time is over"
 

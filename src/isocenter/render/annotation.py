@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, cast
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from isocenter.dicom.data_set import DataSet
 from isocenter.dicom.pixel_description import PixelDescription
-from isocenter.errors import BadRequest
+from isocenter.render.asked import Annotation
 from isocenter.render.font import CELL_HEIGHT, CELL_WIDTH, text_bits
 from isocenter.render.voi import Voi, Window
 
 Bytes = npt.NDArray[np.uint8]
-Annotation = Literal["patient", "technique"]
-ANNOTATIONS: Final[tuple[Annotation, ...]] = ("patient", "technique")
 
 # What the lines are made of; only a request for annotations carries these attributes to a worker.
 PATIENT_TAGS: Final = (0x00100010, 0x00100020, 0x00100030, 0x00100040)
@@ -25,14 +23,6 @@ TECHNIQUE_TAGS: Final = (
 )  # fmt: skip
 _MOST_LETTERS: Final = 64
 _PIXELS_A_SIZE: Final = 512
-
-
-def parse_annotation(text: str) -> tuple[Annotation, ...]:
-    """The keywords of an `annotation` parameter, each once; raises BadRequest for others than PS3.18 names."""
-    named = [part.strip() for part in text.split(",")]
-    if any(name not in ANNOTATIONS for name in named):
-        raise BadRequest("annotation is patient, technique or both, parted by a comma (PS3.18 8.3.5.1.2)")
-    return tuple(cast("Annotation", name) for name in dict.fromkeys(named))
 
 
 def annotate(

@@ -14,14 +14,15 @@ from isocenter.dicom.data_set import DataSet
 from isocenter.dicom.decode import MOST_SAMPLES, DecodedFrame, decode_frame
 from isocenter.dicom.pixel_description import NATIVE, PixelDescription
 from isocenter.errors import Malformed, Unsupported
-from isocenter.render.annotation import PATIENT_TAGS, TECHNIQUE_TAGS, Annotation, annotate
+from isocenter.render.annotation import PATIENT_TAGS, TECHNIQUE_TAGS, annotate
+from isocenter.render.asked import Annotation, IccProfile, Viewport, WindowFunction
 from isocenter.render.colour import to_bytes, ybr_to_rgb
 from isocenter.render.encode import DEFAULT_QUALITY, GIF, encode
-from isocenter.render.icc import OPTICAL_PATHS, PROFILE_TAG, IccProfile, own_profile, with_profile
+from isocenter.render.icc import OPTICAL_PATHS, PROFILE_TAG, own_profile, with_profile
 from isocenter.render.overlay import FrameSource, draw_overlays, has_overlays
 from isocenter.render.palette import Palette, read_palette, supplemental_palette
-from isocenter.render.viewport import Viewport, frame_picture, picture_size, pixel_aspect
-from isocenter.render.voi import GreyTransform, Voi, WindowFunction, read_transform, to_levels
+from isocenter.render.viewport import frame_picture, picture_size, pixel_aspect
+from isocenter.render.voi import GreyTransform, Voi, read_transform, to_levels
 
 Bytes = npt.NDArray[np.uint8]
 

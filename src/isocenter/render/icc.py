@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from functools import lru_cache
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import imagecodecs
 import numpy as np
@@ -13,10 +13,9 @@ import numpy.typing as npt
 
 from isocenter.dicom.data_set import DataSet
 from isocenter.errors import LimitExceeded, Malformed, Unsupported
+from isocenter.render.asked import IccProfile
 
 Bytes = npt.NDArray[np.uint8]
-IccProfile = Literal["no", "yes", "srgb", "adobergb", "rommrgb"]
-PROFILES: Final[tuple[IccProfile, ...]] = ("no", "yes", "srgb", "adobergb", "rommrgb")
 
 PROFILE_TAG: Final = 0x00282000
 OPTICAL_PATHS: Final = 0x00480105

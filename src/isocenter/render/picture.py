@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from isocenter.errors import LimitExceeded, Malformed, NotAnImage
 from isocenter.picture import Picture, recognise
+from isocenter.render.asked import IccProfile, Viewport
 from isocenter.render.encode import DEFAULT_QUALITY, encode
-from isocenter.render.icc import IccProfile, with_profile
+from isocenter.render.icc import with_profile
 from isocenter.render.resize import MOST_PIXELS
-from isocenter.render.viewport import Viewport, frame_picture, picture_size
+from isocenter.render.viewport import frame_picture, picture_size
 
 _CODEC_ERRORS: Final = (RuntimeError, ValueError, TypeError, OverflowError, IndexError)
 _ORIENTATION: Final = 0x0112

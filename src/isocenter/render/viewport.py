@@ -3,88 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from isocenter.dicom.data_set import DataSet
-from isocenter.errors import BadRequest, LimitExceeded
+from isocenter.errors import LimitExceeded
+from isocenter.render.asked import MOST_WIDTH, Viewport
 from isocenter.render.functional_groups import functional_group
 from isocenter.render.resize import MOST_PIXELS, resize
 
-MOST_WIDTH = 16384
 # Beyond this a spacing is a mistake, and honouring it would draw a line.
 _MOST_ASPECT = 20.0
 _PIXEL_MEASURES = 0x00289110
 # Pixel Spacing, Imager Pixel Spacing, Nominal Scanned Pixel Spacing, Pixel Aspect Ratio.
 _SPACINGS = (0x00280030, 0x00181164, 0x00182010, 0x00280034)
-
-
-@dataclass(frozen=True, slots=True)
-class Viewport:
-    """The `viewport` parameter: the largest picture that fits `width` x `height`, of a region of the source image.
-
-    The region is `region_width` x `region_height` source pixels, to the image's edge where None, from (`left`,
-    `top`) on. A negative width mirrors left and right, a negative height top and bottom.
-    """
-
-    width: int
-    height: int
-    left: float = 0.0
-    top: float = 0.0
-    region_width: float | None = None
-    region_height: float | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Viewport:
-        """Read `vw,vh[,sx,sy,sw,sh]`, in which values after the first two may be left empty; raises BadRequest."""
-        parts = [part.strip() for part in text.split(",")]
-        if not 2 <= len(parts) <= 6:
-            raise _wrong()
-        try:
-            width, height = int(parts[0]), int(parts[1])
-            left, top, wide, high = (float(part) if part else None for part in (*parts[2:], *[""] * (6 - len(parts))))
-        except ValueError:
-            raise _wrong() from None
-        found = cls(width, height, abs(left or 0.0), abs(top or 0.0), wide, high)
-        found.check()
-        return found
-
-    def check(self) -> None:
-        """Raise BadRequest where the numbers cannot be those of a viewport."""
-        if not (1 <= self.width <= MOST_WIDTH and 1 <= self.height <= MOST_WIDTH):
-            raise BadRequest(f"the viewport's width and height are between 1 and {MOST_WIDTH} pixels")
-        region = (self.left, self.top, self.region_width or 1.0, self.region_height or 1.0)
-        if not all(map(math.isfinite, region)) or 0 in (self.region_width, self.region_height):
-            raise _wrong()
-
-    def region(self, rows: int, columns: int) -> tuple[slice, slice]:
-        """Rows and columns of the region, in whole pixels; BadRequest where none of it lies in the image."""
-        down = _extent(self.top, self.region_height, rows)
-        across = _extent(self.left, self.region_width, columns)
-        if down.start >= down.stop or across.start >= across.stop:
-            raise BadRequest("the viewport's source region lies outside the image")
-        return down, across
-
-    @property
-    def mirrored(self) -> bool:
-        return self.region_width is not None and self.region_width < 0
-
-    @property
-    def upside_down(self) -> bool:
-        return self.region_height is not None and self.region_height < 0
-
-
-def _wrong() -> BadRequest:
-    return BadRequest("viewport is vw,vh or vw,vh,sx,sy,sw,sh: whole pixels, then decimal numbers (PS3.18 8.3.5.1.3)")
-
-
-def _extent(start: float, length: float | None, most: int) -> slice:
-    first = min(abs(start), float(most))
-    end = float(most) if length is None else min(first + abs(length), float(most))
-    return slice(math.floor(first), math.ceil(end))
 
 
 def frame_picture(

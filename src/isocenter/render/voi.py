@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from isocenter.dicom.data_set import DataSet
 from isocenter.dicom.pixel_description import PixelDescription
-from isocenter.errors import BadRequest, Malformed
+from isocenter.errors import Malformed
+from isocenter.render.asked import WindowFunction
 from isocenter.render.functional_groups import functional_group
 from isocenter.render.lookup import Lookup, look_up, read_lookup
 
 Reals = npt.NDArray[np.float64]
 Levels = npt.NDArray[np.uint8]
-WindowFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
-# The `window` parameter's names for the functions (PS3.18 8.3.5.1.4).
-_NAMES: dict[str, WindowFunction] = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
 # A table pays while it has fewer entries than an image has pixels.
 _MOST_TABLE = 2**17
 _BLOCK_PIXELS = 2**20
@@ -71,23 +69,6 @@ class GreyTransform:
         return np.nan_to_num(found, copy=False, nan=-1e300, posinf=1e300, neginf=-1e300)
 
 
-def parse_window(text: str) -> tuple[tuple[float, float], WindowFunction | None]:
-    """Read `center,width[,function]` as (centre, width) and function, None where unnamed; raises BadRequest."""
-    parts = [part.strip() for part in text.split(",")]
-    try:
-        center, width = float(parts[0]), float(parts[1])
-        function = _NAMES[parts[2]] if len(parts) > 2 else None
-    except (ValueError, LookupError):
-        center = width = math.nan
-        function = None
-    if len(parts) > 3 or not math.isfinite(center) or not math.isfinite(width) or width <= 0:
-        raise BadRequest(
-            "window is center,width,function: numbers, the width above nought, then linear,"
-            " linear-exact or sigmoid (PS3.18 8.3.5.1.4)"
-        )
-    return (center, width), function
-
-
 def read_transform(
     data_set: DataSet,
     description: PixelDescription,
@@ -100,7 +81,7 @@ def read_transform(
     `function` is the window's VOI LUT Function, the Data Set's own where None.
     """
     group = functional_group(data_set, 0x00289145, frame_number) or data_set
-    slope, intercept = _rescale(group)
+    slope, intercept = read_rescale(group)
     lookups = [] if group is not data_set else data_set.items(0x00283000)
     modality = read_lookup(lookups[0], signed=description.signed) if lookups else None
     voi: Voi | None
@@ -118,13 +99,14 @@ def read_transform(
         intercept=intercept,
         modality=modality,
         voi=voi,
-        padding=_padding(data_set, description),
+        padding=read_padding(data_set, description),
         inverted=description.photometric_interpretation == "MONOCHROME1" or shape == "INVERSE",
         presentation=read_lookup(presentation[0], signed=False) if presentation else None,
     )
 
 
-def _rescale(group: DataSet) -> tuple[float, float]:
+def read_rescale(group: DataSet) -> tuple[float, float]:
+    """Rescale Slope and Rescale Intercept; those that are missing or of no use change nothing."""
     slope, intercept = group.number(0x00281053), group.number(0x00281052)
     # A slope of nought would make one grey of any image; the standard forbids it and writers mean "none".
     if slope is None or not math.isfinite(slope) or slope == 0:
@@ -163,7 +145,8 @@ def _whole_range(description: PixelDescription) -> Span | None:
     return Span(0, (1 << description.bits_stored) - 1)
 
 
-def _padding(data_set: DataSet, description: PixelDescription) -> tuple[float, float] | None:
+def read_padding(data_set: DataSet, description: PixelDescription) -> tuple[float, float] | None:
+    """The first and last stored value that stand for no pixel; None without Pixel Padding Value."""
     if description.keyword != "PixelData":
         tags = (0x00280122, 0x00280124) if description.keyword == "FloatPixelData" else (0x00280123, 0x00280125)
         value = data_set.number(tags[0])

@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from isocenter.errors import LimitExceeded, Malformed, Unsupported
 from isocenter.nifti.header import NiftiHeader, read_header
+from isocenter.render.asked import IccProfile, Viewport
 from isocenter.render.encode import DEFAULT_QUALITY, encode
-from isocenter.render.icc import IccProfile, with_profile
+from isocenter.render.icc import with_profile
 from isocenter.render.resize import resize
-from isocenter.render.viewport import Viewport, frame_picture, picture_size
+from isocenter.render.viewport import frame_picture, picture_size
 
 # A volume of 512 x 512 x 1,000 doubles is 2 GiB; what is larger is not drawn.
 MOST_BYTES: Final = 2**31
@@ -56,12 +57,12 @@ def render_volume(request: VolumeRequest) -> bytes:
         raise Malformed("the window asked for is not finite")
     picture_size(1, 1, 1.0, request.width, request.viewport)
     gzipped = request.data[:2] == b"\x1f\x8b"
-    header = read_header(_inflate(request.data, 65536) if gzipped else request.data)
-    needed = _needed(header, request.most_bytes)
-    data = _inflate(request.data, needed) if gzipped else request.data
+    header = read_header(inflate(request.data, 65536) if gzipped else request.data)
+    needed = needed_bytes(header, request.most_bytes)
+    data = inflate(request.data, needed) if gzipped else request.data
     if len(data) < needed:
         raise Malformed("the NIfTI file is shorter than its dimensions require")
-    canvas = _canvas(_panels(_first_volume(header, data), header, request.window))
+    canvas = _canvas(_panels(first_volume(header, data), header, request.window))
     canvas = frame_picture(canvas, 1.0, request.width, request.viewport)
     profile = None
     if request.icc_profile is not None:
@@ -69,14 +70,15 @@ def render_volume(request: VolumeRequest) -> bytes:
     return encode(canvas, request.media_type, request.quality, profile)
 
 
-def _needed(header: NiftiHeader, most_bytes: int) -> int:
+def needed_bytes(header: NiftiHeader, most_bytes: int = MOST_BYTES) -> int:
+    """Where the first volume ends in the inflated file; LimitExceeded where that is beyond `most_bytes`."""
     volume = math.prod(header.dim[:3]) * (header.bitpix // 8)
     if header.vox_offset + volume > most_bytes:
         raise LimitExceeded(f"the NIfTI volume is over {most_bytes} bytes and is not drawn", code="render-limit")
     return header.vox_offset + volume
 
 
-def _inflate(data: bytes, wanted: int) -> bytes:
+def inflate(data: bytes, wanted: int) -> bytes:
     """The first `wanted` bytes of a gzip file, of one or more members; fewer where it ends."""
     found = bytearray()
     rest: bytes | memoryview = memoryview(data)
@@ -95,7 +97,7 @@ def _inflate(data: bytes, wanted: int) -> bytes:
     return bytes(found)
 
 
-def _first_volume(header: NiftiHeader, data: bytes) -> npt.NDArray[Any]:
+def first_volume(header: NiftiHeader, data: bytes) -> npt.NDArray[Any]:
     """Voxels (i, j, k) or (i, j, k, 3), a view of `data`."""
     kind = _KINDS.get(header.datatype)
     if kind is None:
@@ -109,7 +111,7 @@ def _first_volume(header: NiftiHeader, data: bytes) -> npt.NDArray[Any]:
     return np.moveaxis(flat.reshape((channels, *shape), order="F"), 0, -1)[..., :3]
 
 
-def _oriented(voxels: npt.NDArray[Any], header: NiftiHeader) -> tuple[npt.NDArray[Any], list[float]]:
+def oriented(voxels: npt.NDArray[Any], header: NiftiHeader) -> tuple[npt.NDArray[Any], list[float]]:
     """Axes turned to left, posterior, inferior (the picture's right and down), with their spacings in millimetres."""
     matrix = np.asarray(header.affine)[:3, :3]
     with np.errstate(all="ignore"):
@@ -136,7 +138,7 @@ def _oriented(voxels: npt.NDArray[Any], header: NiftiHeader) -> tuple[npt.NDArra
 def _panels(
     voxels: npt.NDArray[Any], header: NiftiHeader, window: tuple[float, float] | None
 ) -> list[npt.NDArray[np.uint8]]:
-    turned, (dx, dy, dz) = _oriented(voxels, header)
+    turned, (dx, dy, dz) = oriented(voxels, header)
     x, y, z = (size // 2 for size in turned.shape[:3])
     axial = (np.swapaxes(turned[:, :, z], 0, 1), dy, dx)
     coronal = (np.swapaxes(turned[:, y], 0, 1), dz, dx)

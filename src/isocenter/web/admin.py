@@ -9,15 +9,15 @@ from typing import Annotated
 import anyio.to_thread
 import orjson
 from fastapi import APIRouter, Header, Query, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
-from isocenter.errors import IsocenterError
+from isocenter.errors import IsocenterError, NotFound
 from isocenter.records import Event
 from isocenter.web.access import Access, open_to_all, requires
 from isocenter.web.auth import Scope
 from isocenter.web.errors import answer, only_problems, problems
+from isocenter.web.observe import Metrics
 from isocenter.web.sending import json_response
 from isocenter.web.services import Services
 
@@ -76,7 +76,11 @@ def ready(request: Request) -> Response:
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **problems()})
 def metrics(request: Request, access: Admin) -> Response:
     """Prometheus metrics; labels are route templates and statuses, never values."""
-    return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    counted: Metrics = request.app.state.metrics
+    page = counted.page()
+    if page is None:
+        raise NotFound("this server tells its metrics to CloudWatch", code="metrics-elsewhere")
+    return Response(page, media_type=counted.media_type)
 
 
 @router.get("/events", response_model=EventPage, responses=problems())

@@ -10,7 +10,20 @@ from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from isocenter import __version__
-from isocenter.web import admin, deliveries, docs, errors, files, gateway, jobs, process, uploads, webhooks
+from isocenter.web import (
+    admin,
+    deliveries,
+    docs,
+    errors,
+    files,
+    gateway,
+    jobs,
+    page,
+    process,
+    uploads,
+    viewing,
+    webhooks,
+)
 from isocenter.web.dicomweb import (
     bulkdata,
     capabilities,
@@ -33,12 +46,19 @@ from isocenter.web.upload import Gate
 _THREADS_BESIDES_UPLOADS = 40
 
 
-def create_app(services: Services, *, hosts: tuple[str, ...] = (), cors_origins: tuple[str, ...] = ()) -> FastAPI:
+def create_app(
+    services: Services,
+    metrics: Metrics,
+    *,
+    hosts: tuple[str, ...] = (),
+    cors_origins: tuple[str, ...] = (),
+    page_connects: tuple[str, ...] = (),
+) -> FastAPI:
     """The application over open services, which it closes at its end.
 
-    `hosts` are the names the server may be called by, empty for any.
+    `hosts` are the names the server may be called by, empty for any. `page_connects` are the origins of object stores
+    that the page sends parts of uploads to.
     """
-    metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -62,6 +82,7 @@ def create_app(services: Services, *, hosts: tuple[str, ...] = (), cors_origins:
     )
     app.state.metrics = metrics
     app.state.services = services
+    app.state.page_connects = page_connects
     app.state.gate = Gate(services.limits.concurrent_uploads)
     app.add_middleware(Head)
     if services.limits.answer_bytes is not None:
@@ -71,12 +92,18 @@ def create_app(services: Services, *, hosts: tuple[str, ...] = (), cors_origins:
     app.add_middleware(Origins, hosts=hosts, origins=cors_origins)
     app.add_middleware(Observe, metrics=metrics)
     errors.install(app)
+    _include_routes(app)
+    return app
+
+
+def _include_routes(app: FastAPI) -> None:
     # Routes are tried in this order for every request, so what is asked most stands first.
     pages = (store, retrieve, frames, metadata, search, rendered, bulkdata, delete, capabilities)
     dicomweb = tuple(page.router for page in pages)
     for part in dicomweb:
         app.include_router(part, prefix="/dicomweb")
     for router in (
+        viewing.router,
         files.router,
         gateway.router,
         jobs.router,
@@ -86,13 +113,13 @@ def create_app(services: Services, *, hosts: tuple[str, ...] = (), cors_origins:
         webhooks.router,
         admin.router,
         docs.router,
+        page.router,
         uri.router,
     ):
         app.include_router(router)
     for part in dicomweb:
         app.include_router(part, prefix="/stores/{store}/dicomweb", dependencies=[Depends(named_store)])
     app.include_router(uri.router, prefix="/stores/{store}", dependencies=[Depends(named_store)])
-    return app
 
 
 def _answer_pages_of(app: FastAPI, cors_origins: tuple[str, ...]) -> None:

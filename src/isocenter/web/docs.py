@@ -77,7 +77,6 @@ def description(request: Request) -> Response:
 
 
 @router.get("/docs", include_in_schema=False, dependencies=[open_to_all()])
-@router.get("/", include_in_schema=False, dependencies=[open_to_all()])
 def page(request: Request) -> Response:
     """Every route with its sentence, without any script."""
     rows = []

@@ -8,14 +8,12 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from isocenter.archive.file_names import EXTENSIONS
-from isocenter.archive.rendered import Look
 from isocenter.archive.store import Placement
 from isocenter.dicom import tag_path
 from isocenter.dicom.dictionary import keyword_of
 from isocenter.errors import NotAcceptable
 from isocenter.records import ImageRecord
-from isocenter.render.viewport import Viewport
-from isocenter.render.voi import parse_window
+from isocenter.render.asked import Look, Viewport, parse_window
 from isocenter.web.access import Access, Deleter, Reader, Writer
 from isocenter.web.errors import problems
 from isocenter.web.negotiation import prefers

@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 import secrets
 import time
-import traceback
-from pathlib import PurePath
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import structlog
 from fastapi.routing import iter_route_contexts
-from prometheus_client import Counter, Gauge, Histogram
-from prometheus_client.registry import CollectorRegistry
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from isocenter.errors import traced
 
 log = structlog.get_logger()
 
@@ -34,21 +32,21 @@ _HEADERS = (
 )
 
 
-class Metrics:
-    """Counts and times by route template, in a registry of their own."""
+class Metrics(Protocol):
+    """What is counted. Labels are route templates, statuses and outcomes, never values."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        labels = ("route", "method", "status")
-        self.requests = Counter("isocenter_requests", "Requests answered.", labels, registry=self.registry)
-        self.seconds = Histogram(
-            "isocenter_request_seconds",
-            "Time to the end of the answer.",
-            ("route", "method"),
-            registry=self.registry,
-        )
-        self.in_progress = Gauge("isocenter_requests_in_progress", "Requests under way.", registry=self.registry)
-        self.stored = Counter("isocenter_images", "Images sent in, by outcome.", ("outcome",), registry=self.registry)
+    media_type: str | None  # of the page
+
+    def begun(self) -> None: ...
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """A request that had begun is over."""
+
+    def received(self, outcome: str) -> None:
+        """An image came in, or was refused."""
+
+    def page(self) -> bytes | None:
+        """All of it for who asks GET /metrics; None where it is told elsewhere."""
 
 
 class Observe:
@@ -77,25 +75,23 @@ class Observe:
                 given.append((b"x-request-id", request_id.encode("ascii")))
             await send(message)
 
-        self._metrics.in_progress.inc()
+        self._metrics.begun()
         try:
             await self._app(scope, receive, watched)
         except ClientDisconnect:
             pass  # nobody is there to be answered
         except Exception as error:  # noqa: BLE001  # the web edge
-            log.error("unexpected fault", route=template_of(scope), request_id=request_id, **_trace(error))
+            log.error("unexpected fault", route=template_of(scope), request_id=request_id, **traced(error))
             if status:  # the answer has begun: only a broken connection says that it is not whole
                 raise AnswerCutOffError("an answer was cut off") from None
             await refuse(watched, 500, "internal", "an unexpected fault, which is logged under request_id", request_id)
         finally:
-            self._metrics.in_progress.dec()
             self._told(scope, status or 499, time.perf_counter() - started, request_id)
 
     def _told(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         route = template_of(scope)
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        self._metrics.requests.labels(route, method, str(status)).inc()
-        self._metrics.seconds.labels(route, method).observe(seconds)
+        self._metrics.answered(route, method, status, seconds)
         log.info(
             "request",
             route=route,
@@ -108,18 +104,6 @@ class Observe:
 
 class AnswerCutOffError(Exception):
     """Closes the connection of an answer that cannot be finished; carries nothing of what went wrong."""
-
-
-def _trace(error: BaseException | None) -> dict[str, Any]:
-    """Types and places of an exception and its causes; their messages may quote what was sent."""
-    kinds: list[str] = []
-    places: list[list[str]] = []
-    while error is not None and len(kinds) < 5:
-        kinds.append(type(error).__qualname__)
-        frames = traceback.extract_tb(error.__traceback__)[-12:]
-        places.append([f"{PurePath(each.filename).name}:{each.lineno} {each.name}" for each in frames])
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return {"exception": kinds, "where": places}
 
 
 class RouteTable:

@@ -10,13 +10,18 @@ from typing import Annotated, Any, cast
 
 from fastapi import Query, Request
 
-from isocenter.archive.rendered import Look
 from isocenter.errors import BadRequest
 from isocenter.records import ImageRecord
-from isocenter.render.annotation import Annotation, parse_annotation
-from isocenter.render.icc import PROFILES, IccProfile
-from isocenter.render.viewport import Viewport
-from isocenter.render.voi import WindowFunction, parse_window
+from isocenter.render.asked import (
+    PROFILES,
+    Annotation,
+    IccProfile,
+    Look,
+    Viewport,
+    WindowFunction,
+    parse_annotation,
+    parse_window,
+)
 
 JPEG, PNG, GIF = "image/jpeg", "image/png", "image/gif"
 

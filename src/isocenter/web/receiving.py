@@ -146,7 +146,7 @@ class _Base64Part:
 def counted(request: Request, receipts: list[Receipt]) -> None:
     """Count what came of an upload in the metrics."""
     for receipt in receipts:
-        request.app.state.metrics.stored.labels(receipt.outcome).inc()
+        request.app.state.metrics.received(receipt.outcome)
 
 
 def kept(receipt: Receipt) -> ImageRecord:

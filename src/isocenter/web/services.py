@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from isocenter.archive.delete import Delete
 from isocenter.archive.deliver import Deliver
 from isocenter.archive.file_set import FileSets
-from isocenter.archive.rendered import Rendered
 from isocenter.archive.retrieve import Retrieve
 from isocenter.archive.search import Searching
-from isocenter.archive.transcoded import Transcoded
 from isocenter.dicom.elements import Limits
 from isocenter.pipeline.ingest import Ingest
 from isocenter.pipeline.jobs import Jobs
@@ -21,6 +20,11 @@ from isocenter.pipeline.uploads import Uploads
 from isocenter.pipeline.webhooks import WebhookDesk
 from isocenter.ports.platform import Platform
 from isocenter.web.auth import Authenticator, Policy
+
+if TYPE_CHECKING:
+    from isocenter.archive.rendered import Rendered
+    from isocenter.archive.transcoded import Transcoded
+    from isocenter.archive.viewing import Viewing
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +41,22 @@ class WebLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Pixels:
+    """What reads pixels: NumPy and the codecs are loaded with it."""
+
+    rendered: Rendered
+    viewing: Viewing
+    transcoded: Transcoded
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
+    """`open_pixels` opens once what reads pixels, when that is first asked for."""
+
     platform: Platform
     ingest: Ingest
     retrieve: Retrieve
-    rendered: Rendered
-    transcoded: Transcoded
+    open_pixels: Callable[[], Pixels]
     file_sets: FileSets
     delete: Delete
     deliver: Deliver
@@ -56,3 +70,15 @@ class Services:
     policy: Policy
     limits: WebLimits
     close: Callable[[], None]
+
+    @property
+    def rendered(self) -> Rendered:
+        return self.open_pixels().rendered
+
+    @property
+    def viewing(self) -> Viewing:
+        return self.open_pixels().viewing
+
+    @property
+    def transcoded(self) -> Transcoded:
+        return self.open_pixels().transcoded

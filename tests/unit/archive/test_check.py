@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from isocenter.adapters.blobs.folder import FolderBlobStore
+from isocenter.adapters.memory.blobs import MemoryBlobStore
 from isocenter.archive.check import Check, purge_missing
 from isocenter.archive.retrieve import Retrieve
-from isocenter.archive.store import Caller, Placement, Store
+from isocenter.archive.store import Caller, Placement, Store, new_id
 from isocenter.dicom.elements import Limits
 from isocenter.errors import Corrupted
 from isocenter.pipeline.ingest import Ingest
@@ -51,11 +52,12 @@ def test_what_interrupted_uploads_left_is_counted_and_swept_when_old_enough(
 ) -> None:
     monkeypatch.delattr(os, "O_TMPFILE")  # files without a name leave nothing
     kept(platform, ct_slice(1, size=32))
-    for key in ("raw/x/one", "raw/x/two"):
+    leftovers = [f"raw/{id[0]}/{id}" for id in (new_id(), new_id(), new_id())]
+    for key in leftovers[:2]:
         writer = platform.blobs.create(key)
         writer.write(b"12345")
         writer.commit()
-    unfinished = platform.blobs.create("raw/x/three")
+    unfinished = platform.blobs.create(leftovers[2])
     unfinished.write(b"1" * 5000)
     check = Check(platform)
     report = check.fsck(sweep_before=now() - timedelta(hours=1))
@@ -64,6 +66,33 @@ def test_what_interrupted_uploads_left_is_counted_and_swept_when_old_enough(
     assert check.fsck().unreferenced == 0
     assert list((tmp_path / "incoming").iterdir()) == []
     unfinished.abort()
+
+
+def test_what_others_put_into_a_bucket_is_not_ours_to_sweep(make_platform: Make) -> None:
+    platform = make_platform(blobs=MemoryBlobStore())
+    others = ["incoming/SMITH.dcm", "quarantine/incoming/a.dcm", "bulk/1.dcm", "uploads/x/part/0/1", "processed/a/b"]
+    for key in (*others, f"raw/a/a{new_id()[1:]}"):
+        writer = platform.blobs.create(key)
+        writer.write(b"12345")
+        writer.commit()
+    report = Check(platform).fsck(sweep_before=now() + timedelta(seconds=1))
+    assert (report.unreferenced, report.swept) == (1, 1)
+    assert sorted(stat.key for stat in platform.blobs.list()) == sorted(others)
+
+
+def test_a_sample_is_read_anew_and_tells_of_damage(make_platform: Make) -> None:
+    platform = make_platform(blobs=MemoryBlobStore())
+    assert Check(platform).sample(5, 1 << 20).images == 0
+    records = kept(platform, *(ct_slice(number, 1, size=32) for number in range(1, 9)))
+    size = records[0].blob.size
+    for most_bytes, most in ((size // 2, 1), (3 * size, 3), (1 << 30, 5)):
+        counted = [Check(platform).sample(5, most_bytes).images for _ in range(20)]
+        assert max(counted) == most
+        assert min(counted) == 1
+    for record in records:
+        platform.blobs.delete(record.blob.key)
+    report = Check(platform).sample(5, 1 << 30)
+    assert report.damaged == report.images > 0
 
 
 def test_a_missing_blob_is_damage_and_its_row_can_be_taken_out_of_search(platform: Platform) -> None:

@@ -21,7 +21,7 @@ from pydicom.uid import ExplicitVRBigEndian, RLELossless
 from isocenter.adapters.blobs.folder import FolderBlobStore
 from isocenter.adapters.memory.sandbox import InProcessSandbox
 from isocenter.archive.recent import Recent
-from isocenter.archive.rendered import Look, Rendered
+from isocenter.archive.rendered import Rendered
 from isocenter.archive.retrieve import Retrieve
 from isocenter.archive.store import Caller, Placement, Store
 from isocenter.dicom.elements import Limits
@@ -30,8 +30,8 @@ from isocenter.errors import BadRequest, LimitExceeded, Malformed, NotFound, Uns
 from isocenter.pipeline.ingest import Ingest
 from isocenter.ports.platform import Platform
 from isocenter.records import ImageRecord
+from isocenter.render.asked import Look, Viewport
 from isocenter.render.icc import named_profile
-from isocenter.render.viewport import Viewport
 from isocenter.testing.instances import cr_image, ct_slice, nifti_volume, png_picture, us_cine, written
 
 Make = Callable[..., Platform]

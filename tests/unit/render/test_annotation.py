@@ -11,11 +11,11 @@ import pytest
 from isocenter.dicom.data_set import DataSet
 from isocenter.dicom.pixel_description import PixelDescription
 from isocenter.errors import BadRequest
-from isocenter.render.annotation import annotate, parse_annotation, patient_lines, technique_lines
+from isocenter.render.annotation import annotate, patient_lines, technique_lines
+from isocenter.render.asked import Viewport, parse_annotation
 from isocenter.render.font import CELL_HEIGHT, CELL_WIDTH, text_bits
 from isocenter.render.frame import FrameRequest, needed_tags, render_frame
 from isocenter.render.functional_groups import rendering_model
-from isocenter.render.viewport import Viewport
 from isocenter.render.voi import Window
 from isocenter.testing.pixel_samples import EXPLICIT_LITTLE, image_model
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from isocenter.dicom.data_set import DataSet
 from isocenter.dicom.pixel_description import EXPLICIT_BIG
 from isocenter.errors import BadRequest, IsocenterError
+from isocenter.render.asked import Viewport
 from isocenter.render.frame import FrameRequest, is_plain, needed_tags, render_frame
 from isocenter.render.functional_groups import rendering_model
 from isocenter.render.gif import frame_delays
-from isocenter.render.viewport import Viewport
 from isocenter.testing.pixel_samples import EXPLICIT_LITTLE, image_model
 
 SIDE = 6

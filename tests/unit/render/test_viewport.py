@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from isocenter.errors import BadRequest, LimitExceeded
+from isocenter.render.asked import Viewport
 from isocenter.render.frame import FrameRequest, render_frame
 from isocenter.render.resize import resize
-from isocenter.render.viewport import Viewport, frame_picture, picture_size
+from isocenter.render.viewport import frame_picture, picture_size
 from isocenter.testing.pixel_samples import EXPLICIT_LITTLE, image_model
 
 GRID = np.arange(24, dtype="u1").reshape(4, 6)

@@ -10,7 +10,8 @@ import pytest
 from isocenter.dicom.data_set import DataSet
 from isocenter.dicom.pixel_description import PixelDescription
 from isocenter.errors import BadRequest, Malformed, Unsupported
-from isocenter.render.voi import GreyTransform, Span, Window, parse_window, read_transform, to_levels, voi_fraction
+from isocenter.render.asked import parse_window
+from isocenter.render.voi import GreyTransform, Span, Window, read_transform, to_levels, voi_fraction
 from isocenter.testing.pixel_samples import EXPLICIT_LITTLE, attributes, image_model
 
 CENTER, WIDTH, FUNCTION = 0x00281050, 0x00281051, 0x00281056

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from isocenter.errors import LimitExceeded, Malformed, NotAnImage, Unsupported
-from isocenter.render.viewport import Viewport
+from isocenter.render.asked import Viewport
 from isocenter.render.volume import VolumeRequest, render_volume
 
 

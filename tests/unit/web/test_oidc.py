@@ -72,6 +72,16 @@ def test_a_token_without_one_of_our_scopes_is_refused(scope: Any) -> None:
         authenticator().authenticate(token(scope=scope))
 
 
+def test_access_tokens_of_cognito_name_their_client_in_place_of_an_audience() -> None:
+    cognito = {"aud": None, "client_id": "isocenter", "token_use": "access"}
+    assert authenticator().authenticate(token(**cognito)).actor == "oidc:x"
+    for wrong in ({"token_use": "id"}, {"token_use": None}, {"client_id": "another"}, {"client_id": None}):
+        with pytest.raises(Unauthenticated):
+            authenticator().authenticate(token(**{**cognito, **wrong}))
+    with pytest.raises(Unauthenticated):  # an audience that is told is the one that counts
+        authenticator().authenticate(token(**{**cognito, "aud": "another"}))
+
+
 def test_audiences_may_be_several() -> None:
     assert authenticator().authenticate(token(aud=["other", "isocenter"])).actor == "oidc:x"
 

@@ -23,6 +23,11 @@ output "machines" {
   value       = module.gateway.machines
 }
 
+output "bulk_machine" {
+  description = "The state machine that takes in what a manifest names."
+  value       = module.gateway.bulk_machine
+}
+
 output "functions" {
   description = "Names of the functions."
   value       = module.gateway.functions

@@ -45,3 +45,9 @@ variable "monthly_budget" {
   type        = number
   default     = 0
 }
+
+variable "bulk_buckets" {
+  description = "Buckets that manifests may name objects of, besides bulk/ of the raw bucket; nothing in them is changed."
+  type        = list(string)
+  default     = []
+}

@@ -30,6 +30,7 @@ module "gateway" {
   keep_data            = true
   oidc                 = var.oidc
   cors_origins         = var.cors_origins
+  bulk_buckets         = var.bulk_buckets
   rekognition          = var.rekognition
   more_settings        = var.more_settings
   parameters           = var.parameters

@@ -119,3 +119,9 @@ variable "alarm_emails" {
     error_message = "Somebody has to be told."
   }
 }
+
+variable "bulk_buckets" {
+  description = "Buckets that manifests may name objects of, besides bulk/ of the raw bucket; nothing in them is changed."
+  type        = list(string)
+  default     = []
+}

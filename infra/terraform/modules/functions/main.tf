@@ -16,8 +16,14 @@ locals {
     upload_event = { handler = "isocenter.lambdas.upload_event.handler", memory = var.upload_event_memory, timeout = var.upload_event_timeout }
     step_small   = { handler = "isocenter.lambdas.step.handler", memory = var.step_memory.small, timeout = var.step_timeout }
     step_large   = { handler = "isocenter.lambdas.step.handler", memory = var.step_memory.large, timeout = var.step_timeout }
+    bulk         = { handler = "isocenter.lambdas.bulk.handler", memory = var.upload_event_memory, timeout = 900 }
     maintenance  = { handler = "isocenter.lambdas.maintenance.handler", memory = var.maintenance_memory, timeout = 300 }
   }
+  # What a bulk may be taken from; the setting says it too, so that a place that is not allowed is told by its code.
+  bulk_places = concat(["s3://${local.raw_bucket}/bulk/"], [for bucket in var.bulk_buckets : "s3://${bucket}"])
+  raw_bucket  = element(split(":::", var.raw_bucket_arn), 1)
+  own         = { bulk = { ISOCENTER_PROCESS_URLS = jsonencode(local.bulk_places) } }
+
   names = { for key in keys(local.functions) : key => "${var.name}-${replace(key, "_", "-")}" }
 }
 
@@ -83,7 +89,7 @@ resource "aws_lambda_function" "this" {
   }
 
   environment {
-    variables = merge(var.environment, var.more_environment)
+    variables = merge(var.environment, var.more_environment, lookup(local.own, each.key, {}))
   }
 
   dynamic "dead_letter_config" {

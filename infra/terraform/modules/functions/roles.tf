@@ -22,7 +22,7 @@ locals {
   secrets    = "arn:${local.partition}:secretsmanager:${local.region}:${local.account}:secret:${var.secrets_prefix}*"
 
   # Who starts and stops jobs. A step starts what follows, and stops a job that it fails.
-  start_jobs = ["api", "upload_event", "step_small", "step_large", "maintenance"]
+  start_jobs = ["api", "upload_event", "bulk", "step_small", "step_large", "maintenance"]
   stop_jobs  = ["api", "step_small", "step_large"]
   # Nothing but de-identification, deliveries, reading and deleting touches the deidentified bucket.
   use_deidentified = ["api", "step_small", "step_large", "maintenance"]
@@ -60,6 +60,24 @@ data "aws_iam_policy_document" "this" {
     sid       = "ImagesListed"
     actions   = ["s3:ListBucket"]
     resources = concat([var.raw_bucket_arn], contains(local.use_deidentified, each.key) ? [var.deidentified_bucket_arn] : [])
+  }
+
+  dynamic "statement" {
+    for_each = each.key == "bulk" && length(var.bulk_buckets) > 0 ? [1] : []
+    content {
+      sid       = "WhatAManifestNames"
+      actions   = ["s3:GetObject"]
+      resources = [for bucket in var.bulk_buckets : "arn:${local.partition}:s3:::${bucket}/*"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = each.key == "bulk" && length(var.bulk_buckets) > 0 ? [1] : []
+    content {
+      sid       = "WhetherItIsThere" # without it, S3 says of an object that is not there that it is forbidden
+      actions   = ["s3:ListBucket"]
+      resources = [for bucket in var.bulk_buckets : "arn:${local.partition}:s3:::${bucket}"]
+    }
   }
 
   statement {

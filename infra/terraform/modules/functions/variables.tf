@@ -175,3 +175,9 @@ variable "log_days" {
   type        = number
   default     = 90
 }
+
+variable "bulk_buckets" {
+  description = "Buckets that manifests may name objects of, besides bulk/ of the raw bucket; nothing in them is changed."
+  type        = list(string)
+  default     = []
+}

@@ -28,7 +28,11 @@ locals {
     ISOCENTER_DELIVERY_LINKS    = "presigned"
     ISOCENTER_CORS_ORIGINS      = jsonencode(var.cors_origins)
     },
-    var.rekognition ? { ISOCENTER_LABELS_DETECTOR = "rekognition", ISOCENTER_REKOGNITION_REGION = var.region } : {},
+    var.rekognition ? {
+      ISOCENTER_LABELS_DETECTOR    = "rekognition"
+      ISOCENTER_TEXT_DETECTOR      = "rekognition" # no package with an OCR engine fits into a function
+      ISOCENTER_REKOGNITION_REGION = var.region
+    } : {},
     var.parameters == null ? {} : { ISOCENTER_PARAMETERS = var.parameters },
   )
 }
@@ -73,6 +77,7 @@ module "functions" {
   table_arn               = module.index.arn
   raw_bucket_arn          = module.storage.arns.raw
   deidentified_bucket_arn = module.storage.arns.deidentified
+  bulk_buckets            = var.bulk_buckets
   queue_arn               = module.intake.queue_arn
   dead_letters_arn        = module.intake.dead_letters_arn
   machine_arns            = module.workflow.arns
@@ -105,6 +110,8 @@ module "workflow" {
   name           = local.name
   step_functions = { small = module.functions.aliases.step_small, large = module.functions.aliases.step_large }
   small          = var.small_plans
+  bulk_function  = module.functions.aliases.bulk
+  raw_bucket_arn = module.storage.arns.raw
   kms_key_arn    = module.key.arn
   tracing        = var.tracing
   log_days       = var.log_days
@@ -125,18 +132,20 @@ module "api" {
 }
 
 module "monitoring" {
-  source            = "../monitoring"
-  name              = local.name
-  environment       = var.environment
-  kms_key_id        = module.key.id
-  functions         = module.functions.names
-  log_groups        = module.functions.log_groups
-  machines          = module.workflow.arns
-  api_id            = module.api.id
-  queue_name        = module.intake.queue_name
-  dead_letters_name = module.intake.dead_letters_name
-  emails            = var.alarm_emails
-  monthly_budget    = var.monthly_budget
+  source              = "../monitoring"
+  name                = local.name
+  environment         = var.environment
+  kms_key_id          = module.key.id
+  functions           = module.functions.names
+  log_groups          = module.functions.log_groups
+  machines            = merge(module.workflow.arns, { bulk = module.workflow.bulk_arn })
+  api_id              = module.api.id
+  queue_name          = module.intake.queue_name
+  dead_letters_name   = module.intake.dead_letters_name
+  service             = module.index.name
+  emails              = var.alarm_emails
+  quarantined_percent = var.quarantined_percent
+  monthly_budget      = var.monthly_budget
 }
 
 module "audit" {

@@ -23,6 +23,11 @@ output "machines" {
   value       = module.workflow.arns
 }
 
+output "bulk_machine" {
+  description = "The state machine that takes in what a manifest names."
+  value       = module.workflow.bulk_arn
+}
+
 output "functions" {
   description = "Names of the functions."
   value       = module.functions.names

@@ -198,6 +198,12 @@ variable "alarm_emails" {
   default     = []
 }
 
+variable "quarantined_percent" {
+  description = "Percent of the objects that come which may be no images, or damaged ones, before somebody is told."
+  type        = number
+  default     = 20
+}
+
 variable "monthly_budget" {
   description = "US dollars a month above which somebody is told; 0: no budget."
   type        = number
@@ -226,4 +232,15 @@ variable "vpc" {
   description = "A VPC to run in, with private subnets and their route tables; outside of any without it."
   type        = object({ id = string, subnets = list(string), route_tables = list(string) })
   default     = null
+}
+
+variable "bulk_buckets" {
+  description = "Buckets that manifests may name objects of, besides bulk/ of the raw bucket; nothing in them is changed."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for bucket in var.bulk_buckets : can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", bucket))])
+    error_message = "Names of buckets, without s3:// and without a prefix."
+  }
 }

@@ -70,8 +70,18 @@ locals {
         namespace = "AWS/ApiGateway", metric = "5xx", dimensions = { ApiId = var.api_id }, statistic = "Sum", above = var.most_errors
         means     = "Requests that were answered by 5xx"
       }
+      "images-damaged" = {
+        namespace = local.own, metric = "ImagesDamaged", dimensions = { service = var.service }, statistic = "Sum", above = 0
+        means     = "Images whose bytes are not those that were taken in: isocenter scrub tells which"
+      }
     },
   )
+
+  # What the functions count themselves, by the metric's name; those of steps for each kind of step besides.
+  own      = "Isocenter"
+  received = ["Stored", "Duplicate", "Replaced", "Rejected", "Failed"]
+  objects  = ["Taken", "Quarantined", "Again", "Refused"]
+  stepped  = ["Done", "Rejected", "Unavailable"]
 }
 
 resource "aws_cloudwatch_metric_alarm" "this" {
@@ -107,6 +117,39 @@ resource "aws_cloudwatch_metric_alarm" "p99" {
   ok_actions          = [aws_sns_topic.alarms.arn]
 }
 
+# Of what comes by bucket or manifest: one object that is no image is nobody's fault, a fifth of all is.
+resource "aws_cloudwatch_metric_alarm" "quarantined" {
+  alarm_name          = "${var.name}-quarantined"
+  alarm_description   = "Percent of the objects that came within fifteen minutes, ten at least, that could not be taken in"
+  evaluation_periods  = 1
+  threshold           = var.quarantined_percent
+  comparison_operator = "GreaterThanThreshold"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarms.arn]
+  ok_actions          = [aws_sns_topic.alarms.arn]
+
+  metric_query {
+    id          = "share"
+    label       = "Percent"
+    expression  = "IF(FILL(taken, 0) + FILL(quarantined, 0) >= 10, 100 * FILL(quarantined, 0) / (FILL(taken, 0) + FILL(quarantined, 0)), 0)"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = { taken = "ObjectsTaken", quarantined = "ObjectsQuarantined" }
+    content {
+      id = metric_query.key
+      metric {
+        namespace   = local.own
+        metric_name = metric_query.value
+        dimensions  = { service = var.service }
+        period      = 900
+        stat        = "Sum"
+      }
+    }
+  }
+}
+
 resource "aws_cloudwatch_dashboard" "this" {
   dashboard_name = var.name
   dashboard_body = jsonencode({ widgets = [for number, widget in [
@@ -120,6 +163,16 @@ resource "aws_cloudwatch_dashboard" "this" {
     { title = "Objects waiting, and dead letters", stat = "Maximum", metrics = [
       for name in [var.queue_name, var.dead_letters_name] : ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", name]
     ] },
+    { title = "Images by the API", stat = "Sum", metrics = [for what in local.received : [local.own, "Images${what}", "service", var.service]] },
+    { title = "Objects by bucket and manifest", stat = "Sum", metrics = [for what in local.objects : [local.own, "Objects${what}", "service", var.service]] },
+    { title = "Images through steps", stat = "Sum", metrics = [
+      for each in setproduct(var.steps, local.stepped) : [local.own, "Images${each[1]}", "service", var.service, "step", each[0]]
+    ] },
+    { title = "Time of a chunk in a step (p99)", stat = "p99", metrics = [for step in var.steps : [local.own, "StepTime", "service", var.service, "step", step]] },
+    { title = "Images read anew, and damaged", stat = "Sum", metrics = [
+      for what in ["ImagesChecked", "ImagesDamaged"] : [local.own, what, "service", var.service]
+    ] },
+    { title = "Jobs given again", stat = "Sum", metrics = [[local.own, "JobsGivenAgain", "service", var.service]] },
     ] : {
     type       = "metric", x = (number % 2) * 12, y = floor(number / 2) * 6, width = 12, height = 6
     properties = merge(widget, { region = data.aws_region.this.name, period = 300, view = "timeSeries", stacked = false })
@@ -146,7 +199,7 @@ resource "aws_budgets_budget" "this" {
   time_unit    = "MONTHLY"
   cost_filter {
     name   = "TagKeyValue"
-    values = ["user:environment$${var.environment}"]
+    values = [format("user:environment$%s", var.environment)] # in a template the sign would escape what follows
   }
   dynamic "notification" {
     for_each = [80, 100]

@@ -43,6 +43,17 @@ variable "dead_letters_name" {
   type        = string
 }
 
+variable "service" {
+  description = "What the functions count under: the name of the table."
+  type        = string
+}
+
+variable "steps" {
+  description = "Kinds of steps, which are counted each for itself."
+  type        = list(string)
+  default     = ["algorithm", "deidentify", "deliver", "validate"]
+}
+
 variable "emails" {
   description = "Who is told; each confirms by a link that AWS sends."
   type        = list(string)
@@ -65,6 +76,16 @@ variable "p99_milliseconds" {
   description = "Latency of the API that is borne for one request in a hundred."
   type        = number
   default     = 5000
+}
+
+variable "quarantined_percent" {
+  description = "Percent of the objects that come which may be no images, or damaged ones."
+  type        = number
+  default     = 20
+  validation {
+    condition     = var.quarantined_percent >= 0 && var.quarantined_percent < 100
+    error_message = "0 to 99: more than 100 percent never come."
+  }
 }
 
 variable "monthly_budget" {

@@ -2,10 +2,11 @@
 locals {
   # Work that is over, by what the keys in the raw bucket begin with. Quarantine stays until somebody looked at it.
   ending = {
-    "processed/" = var.processed_days
-    "claimed/"   = 7
-    "uploads/"   = 7
-    "answers/"   = 1
+    "processed/"  = var.processed_days
+    "claimed/"    = 7
+    "uploads/"    = 7
+    "answers/"    = 1
+    "bulk-state/" = 90
   }
 }
 

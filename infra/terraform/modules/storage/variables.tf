@@ -62,6 +62,10 @@ variable "object_lock_days" {
   description = "Days for which no image can be deleted from S3 (governance mode); 0: no Object Lock. Only settable from the start."
   type        = number
   default     = 0
+  validation {
+    condition     = var.object_lock_days >= 0 && var.object_lock_days <= 36500
+    error_message = "S3 takes 1 to 36500 days; 0: no Object Lock."
+  }
 }
 
 variable "replicas" {

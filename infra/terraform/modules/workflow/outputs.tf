@@ -7,3 +7,8 @@ output "names" {
   description = "Their names."
   value       = { for key, machine in local.machines : key => machine.name }
 }
+
+output "bulk_arn" {
+  description = "The machine that takes in what a manifest names."
+  value       = aws_sfn_state_machine.bulk.arn
+}

@@ -14,6 +14,16 @@ variable "small" {
   default     = []
 }
 
+variable "bulk_function" {
+  description = "Alias of the function that takes in what a manifest names."
+  type        = string
+}
+
+variable "raw_bucket_arn" {
+  description = "The raw bucket: how far a bulk is, is kept in it below bulk-state/."
+  type        = string
+}
+
 variable "kms_key_arn" {
   description = "Key that logs are encrypted with."
   type        = string

@@ -92,7 +92,7 @@ class Table:
     """The table of one archive; safe to share between threads.
 
     `key` makes keys of what identifies a person: a partition key stands in access logs. Region, endpoint and
-    credentials are botocore's to find, unless `options` (what its `create_client` takes) say otherwise or a `client` is given.
+    credentials are botocore's to find, unless `options` (of its `create_client`) say otherwise or a `client` is given.
     `patience` is how many seconds a change waits for those of others before it raises BackendUnavailable.
     """
 

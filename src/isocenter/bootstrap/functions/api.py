@@ -7,7 +7,7 @@ from typing import Any
 
 from mangum import Mangum
 
-from isocenter.bootstrap.functions.opened import joined, open_function
+from isocenter.bootstrap.functions.opened import joined, metrics_of, open_function
 from isocenter.bootstrap.serving import application, services_of
 from isocenter.errors import Misconfigured
 
@@ -23,12 +23,16 @@ def open_api() -> Callable[[dict[str, Any], Any], dict[str, Any]]:
     if settings.max_answer_bytes is None:
         settings = settings.model_copy(update={"max_answer_bytes": MOST_ANSWERED})
     services = services_of(settings, backends)
-    ask = Mangum(application(settings, services), lifespan="off")  # "on" would close the services after a request
+    metrics = metrics_of(settings)
+    ask = Mangum(
+        application(settings, services, metrics), lifespan="off"
+    )  # "on" would close the services after a request
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         joined(context)
         answer = ask(event, context)
         services.policy.trail.flush()
+        metrics.flush()
         return answer
 
     return handler

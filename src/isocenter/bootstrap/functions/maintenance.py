@@ -6,14 +6,19 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import structlog
+
+from isocenter.archive.check import Check
 from isocenter.archive.housekeeping import Housekeeping
 from isocenter.bootstrap.backends import deletes_of, ingest_of
-from isocenter.bootstrap.functions.opened import joined, open_function
+from isocenter.bootstrap.functions.opened import joined, metrics_of, open_function
 from isocenter.bootstrap.jobs import jobs_of, plan_on_completion, uploads_of
 from isocenter.bootstrap.notifying import completeness_of, notifier_of
 from isocenter.jobs import JobState
 from isocenter.records import now
 
+log = structlog.get_logger()
+_SAMPLED, _SAMPLED_BYTES = 20, 64 << 20  # images that are checked each time
 _GIVEN = timedelta(minutes=2)  # a job that is queued longer than this may never have been given
 
 
@@ -27,6 +32,16 @@ def open_maintenance() -> Callable[[dict[str, Any], Any], dict[str, Any]]:
     keeping = Housekeeping(platform, deletes_of(settings, platform), sweep_before=None, also=(uploads.sweep,))
     completeness = completeness_of(settings, platform, jobs, plan_on_completion(settings))
     notifier = notifier_of(settings, platform)
+    check, metrics = Check(platform), metrics_of(settings)
+
+    def sampled() -> int:
+        """Read some images anew: what lies there may be damaged, and nobody would ask for it for years."""
+        report = check.sample(_SAMPLED, _SAMPLED_BYTES)
+        if report.damaged:
+            log.error("images are damaged: isocenter scrub tells which", damaged=report.damaged)
+        metrics.count("ImagesChecked", report.images)
+        metrics.count("ImagesDamaged", report.damaged)
+        return report.images
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         joined(context)
@@ -44,6 +59,10 @@ def open_maintenance() -> Callable[[dict[str, Any], Any], dict[str, Any]]:
                 break
         completeness.look()
         told = sum(notifier.serve(standing.subscription) for standing in platform.webhooks.all())
-        return {"told": told, "given": given, "forgotten": jobs.forget(timedelta(days=settings.jobs_kept_days))}
+        checked = sampled()
+        metrics.count("JobsGivenAgain", given)
+        metrics.flush()
+        forgotten = jobs.forget(timedelta(days=settings.jobs_kept_days))
+        return {"told": told, "given": given, "forgotten": forgotten, "checked": checked}
 
     return handler

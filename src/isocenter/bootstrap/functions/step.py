@@ -7,13 +7,17 @@ from collections.abc import Callable
 from secrets import token_hex
 from typing import Any
 
-from isocenter.bootstrap.functions.opened import joined, open_function
+import structlog
+
+from isocenter.bootstrap.functions.opened import joined, metrics_of, open_function
 from isocenter.bootstrap.jobs import jobs_of
 from isocenter.bootstrap.pipelines import places_of, steps_of
 from isocenter.errors import Unavailable
-from isocenter.jobs import Task
+from isocenter.jobs import StepOutcome, Task
 from isocenter.pipeline.run_task import TaskRunner
 from isocenter.ports.workflow import LeftUndone
+
+log = structlog.get_logger()
 
 _ENDING = 5.0  # seconds before the function is ended in which what is under way is given up, to be brought again
 
@@ -25,6 +29,13 @@ def open_step() -> Callable[[dict[str, Any], Any], dict[str, Any]]:
     jobs = jobs_of(settings, platform)
     places = places_of(settings, platform)
     steps = steps_of(settings, platform, places)
+    metrics = metrics_of(settings)
+
+    def told(use: str, outcome: StepOutcome, seconds: float) -> None:
+        counts = {"ImagesDone": len(outcome.done), "ImagesRejected": len(outcome.rejected)}
+        counts["ImagesUnavailable"] = len(outcome.unavailable)
+        metrics.step(use, counts, seconds)
+        log.info("a chunk went through a step", step=outcome.step, ms=round(seconds * 1000, 1), **counts)
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         joined(context, job=event["job"])
@@ -32,7 +43,7 @@ def open_step() -> Callable[[dict[str, Any], Any], dict[str, Any]]:
             return {"left": jobs.end(event["job"], event["attempt"])}
         task = Task(event["job"], event["stage"], event["chunk"], event["attempt"])
         owner, lease = f"step-{token_hex(8)}", settings.worker_lease_seconds
-        runner = TaskRunner(platform, jobs, steps, owner, lease=lease, places=places)
+        runner = TaskRunner(platform, jobs, steps, owner, lease=lease, places=places, told=told)
         left = max(1.0, context.get_remaining_time_in_millis() / 1000 - _ENDING)
         timer = threading.Timer(left, runner.close)
         timer.start()

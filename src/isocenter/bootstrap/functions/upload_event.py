@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import cache
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -13,9 +14,10 @@ import structlog
 from isocenter.adapters.inboxes.bucket import BucketInbox
 from isocenter.archive.store import Caller
 from isocenter.bootstrap.backends import ingest_of, object_store
-from isocenter.bootstrap.functions.opened import joined, open_function
+from isocenter.bootstrap.functions.opened import joined, metrics_of, open_function
 from isocenter.bootstrap.jobs import jobs_of, plans_of
 from isocenter.errors import Misconfigured, NotFound
+from isocenter.pipeline.files import Files
 from isocenter.pipeline.watch import Looked, Watcher
 
 QUARANTINE = "quarantine/"
@@ -34,16 +36,21 @@ def open_upload_event() -> Callable[[dict[str, Any], Any], dict[str, Any]]:
     bucket = settings.incoming_url.removeprefix("s3://").partition("/")[0]
     jobs = jobs_of(settings, backends.platform)
     ingest = ingest_of(settings, backends.platform)
-    plan = None if settings.incoming_pipeline is None else plans_of(settings).load(settings.incoming_pipeline)
+    metrics = metrics_of(settings)
+
+    @cache
+    def files() -> Files:
+        """With the plan, which is read from YAML: not before there is something to take in."""
+        plan = None if settings.incoming_pipeline is None else plans_of(settings).load(settings.incoming_pipeline)
+        return Files(
+            ingest, jobs, settings.default_store, plan, Caller("upload-event"),
+            job_each=True, most_bytes=settings.max_upload_bytes, most_inflated=settings.max_inflated_bytes,
+        )  # fmt: skip
 
     def look(keys: list[str], seconds: float) -> Looked:
         # A claim ends with the function that made it, so that what a killed one left is taken up by the next message.
         inbox = BucketInbox(store, names=keys, failed=QUARANTINE, lease=timedelta(seconds=seconds))
-        watcher = Watcher(
-            inbox, ingest, jobs, settings.default_store, plan, Caller("upload-event"),
-            job_each=True, most_bytes=settings.max_upload_bytes, most_inflated=settings.max_inflated_bytes,
-        )  # fmt: skip
-        return watcher.look()
+        return Watcher(inbox, files()).look()
 
     def lies_there(key: str) -> bool:
         try:
@@ -57,6 +64,10 @@ def open_upload_event() -> Callable[[dict[str, Any], Any], dict[str, Any]]:
         told = [(record["messageId"], list(_keys(record["body"], bucket))) for record in event["Records"]]
         looked = look([key for _, keys in told for key in keys], context.get_remaining_time_in_millis() / 1000)
         log.info("taken in", processed=looked.processed, failed=looked.failed, again=looked.left)
+        metrics.count("ObjectsTaken", looked.processed)
+        metrics.count("ObjectsQuarantined", looked.failed)
+        metrics.count("ObjectsAgain", looked.left)
+        metrics.flush()
         # What still lies there has not ended, whoever is at it: to be told once more costs a look, to be told of it by
         # nobody would lose it.
         return {"batchItemFailures": [{"itemIdentifier": id} for id, keys in told if any(map(lies_there, keys))]}

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 
 from isocenter.errors import BadRequest, NotAcceptable, Rejected, Unsupported
 from isocenter.records import ImageRecord
-from isocenter.render.viewport import Viewport
+from isocenter.render.asked import Viewport
 from isocenter.web.access import Access, Reader
 from isocenter.web.dicomweb.frames import FrameList
 from isocenter.web.dicomweb.resources import (

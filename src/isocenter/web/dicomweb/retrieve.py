@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
 
-from isocenter.archive.transcoded import Representation
 from isocenter.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN
 from isocenter.errors import NotAcceptable, Rejected
 from isocenter.records import ImageRecord
@@ -33,6 +32,9 @@ from isocenter.web.negotiation import Accepted, Form, NothingAcceptable, accept_
 from isocenter.web.sending import BodyPart, content_response, multipart_response, not_modified
 from isocenter.web.services import Services
 from isocenter.web.streaming import Streamed
+
+if TYPE_CHECKING:
+    from isocenter.archive.transcoded import Representation
 
 router = APIRouter(tags=["dicomweb"], route_class=Direct)
 

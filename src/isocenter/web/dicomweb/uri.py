@@ -8,8 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from isocenter.errors import BadRequest, NotAcceptable
 from isocenter.records import ImageQuery, ImageRecord
-from isocenter.render.annotation import parse_annotation
-from isocenter.render.viewport import MOST_WIDTH, Viewport
+from isocenter.render.asked import MOST_WIDTH, Viewport, parse_annotation
 from isocenter.web.access import Reader
 from isocenter.web.dicomweb.resources import DICOM, store_of
 from isocenter.web.dicomweb.retrieve import INSTANCES, file_response

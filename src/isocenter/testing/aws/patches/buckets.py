@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+from urllib.parse import quote
+from xml.sax.saxutils import unescape
 
 from moto.iam.access_control import PermissionResult
 from moto.s3 import models, responses
@@ -18,6 +21,7 @@ def patch() -> None:
     _mean_policies()
     _understand_logs()
     _end_markers()
+    _encode_keys_of_versions()
 
 
 def _tell_event_bridge() -> None:
@@ -67,3 +71,23 @@ def _end_markers() -> None:
     """moto fails at emptying a bucket of versions where the last of an object is the mark of its deletion."""
     markers: Any = models.FakeDeleteMarker
     markers.dispose = lambda self, garbage=False: None
+
+
+def _encode_keys_of_versions() -> None:
+    """Asked for keys in percent-encoding, moto gives them as they are: whoever decodes them deletes other keys than
+    there are, each of which becomes a new mark of a deletion, without end."""
+
+    def encoded(found: re.Match[str]) -> str:
+        return f"<{found[1]}>{quote(unescape(found[2]), safe='/')}</{found[1]}>"
+
+    def listed(self: Any) -> Any:
+        answer = listed_before(self)
+        if self.querystring.get("encoding-type", [None])[0] != "url":
+            return answer
+        status, headers, body = answer
+        text = body.decode() if isinstance(body, bytes) else body
+        text = re.sub(r"<(Key|Prefix|KeyMarker|NextKeyMarker|Delimiter)>([^<]+)</\1>", encoded, text)
+        end = "</ListVersionsResult>"
+        return status, headers, text.replace(end, f"<EncodingType>url</EncodingType>{end}")
+
+    listed_before = replaced(responses.S3Response, "list_object_versions", listed)

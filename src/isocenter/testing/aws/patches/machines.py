@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import boto3
@@ -37,7 +38,10 @@ def _call_as_the_role(endpoint: str) -> None:
         )
         return boto3.client(service, region_name=region, endpoint_url=endpoint, config=config, **given)
 
-    replaced(boto_client, "boto_client_for", client_for)
+    maker = boto_client.boto_client_for
+    for module in list(sys.modules.values()):  # those that were loaded with the parser have it by name already
+        if getattr(module, "boto_client_for", None) is maker:
+            replaced(module, "boto_client_for", client_for)
 
 
 def _answer_more() -> None:
