@@ -38,7 +38,7 @@ ocr: $(VENV)/.base
 
 # All checks and all tests.
 test: check system page
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 3 --dist loadgroup
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -64,7 +64,7 @@ lambda: $(VENV)/.base
 
 # The Terraform applied to moto's server, and the zips run as Lambda runs them.
 test-aws: $(VENV)/.dev
-	ISOCENTER_TEST_AWS=1 $(BIN)/pytest tests/aws
+	$(BIN)/pytest tests/aws
 
 # New locks after a change of pyproject.toml; takes uv.
 lock:
