@@ -36,7 +36,7 @@ BY_LINK = {"/delivered/{token}"}  # open to whoever has been given a link; test_
 EVERYTHING = tuple(str(scope) for scope in Scope)
 READ_ONLY = ("images:read", "identified:read")
 FEEDS = ("/events", "/events/stream")
-LISTS = ("/jobs", "/pipelines", "/algorithms", "/deliveries")  # what the caller may not see is not in them
+LISTS = ("/jobs", "/pipelines", "/algorithms", "/deidentification/profiles", "/deliveries")  # what the caller may not see is not in them
 OWN = ("/viewing/stores",)  # what the caller may do is told of the stores that the caller may see
 ELSEWHERE = tuple(f"{scope}@deidentified" for scope in Scope)
 
@@ -111,6 +111,8 @@ def asks(world: Any, method: str, path: str, authorization: str | None, body: by
         image = world.image_id if authorization is not None else "a" * 26
         headers["Content-Type"] = "application/json"
         body = json.dumps({"url": f"isocenter:{image}", "algorithm": "three-circles"}).encode()
+    if path == "/deidentification/previews":
+        headers["Content-Type"], body = "application/json", json.dumps({"image": world.image_id}).encode()
     if path.startswith("/pipelines"):
         headers["Content-Type"], body = "application/json", b'{"all": true}' if method == "POST" else None
     if path == "/webhooks" and method == "POST":
@@ -226,7 +228,7 @@ def test_a_caller_of_another_store_learns_nothing_of_this_one(world: Any) -> Non
         if template in OWN:
             assert method == "HEAD" or {each["name"] for each in there.json()["stores"]} == {"deidentified"}
             continue
-        if template == "/algorithms":  # it is about no store
+        if template in ("/algorithms", "/deidentification/profiles"):  # they are about no store
             assert there.status == 200
             continue
         if template in LISTS and method != "POST":

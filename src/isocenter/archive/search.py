@@ -67,6 +67,10 @@ class Searching:
         )  # fmt: skip
         return self._index.search(search)
 
+    def total(self, store: str) -> int:
+        """How many instances of a store can be found."""
+        return self.search(Asked("instance", store, {}, limit=1)).total
+
     def is_kept(self, tags: Tags, level: str) -> bool:
         """Whether search results of a level carry this attribute by themselves."""
         named = self._named.get(tags)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
+from secrets import token_bytes
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -27,6 +29,8 @@ from isocenter.web.services import Pixels, Services, WebLimits
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from isocenter.deid.engine import Deidentifier
+    from isocenter.pipeline.preview import Previews
     from isocenter.web.observe import Metrics
 
 _REGIONS = ("region", "aws_region")
@@ -88,16 +92,11 @@ def services_of(settings: Settings, backends: Backends, given: Callable[[], None
     jobs = jobs_of(settings, platform, given)
     ingest = ingest_of(settings, platform)
 
-    def pixels() -> Pixels:
-        from isocenter.archive.rendered import Rendered  # NumPy and the codecs, loaded when somebody looks
-        from isocenter.archive.transcoded import Transcoded
-        from isocenter.archive.viewing import Viewing
-
-        rendered = Rendered(platform, retrieve, settings.decode_seconds)
-        transcoded = Transcoded(platform, retrieve, settings.decode_seconds)
-        return Pixels(rendered, Viewing(retrieve, rendered), transcoded)
+    closing: list[Callable[[], None]] = []
 
     def close() -> None:
+        for ended in closing:
+            ended()
         jobs.close()
         trail.close()
         backends.close()
@@ -106,7 +105,9 @@ def services_of(settings: Settings, backends: Backends, given: Callable[[], None
         platform=platform,
         ingest=ingest,
         retrieve=retrieve,
-        open_pixels=cache(pixels),
+        open_pixels=cache(partial(_pixels, settings, platform, retrieve)),
+        open_previews=cache(partial(_previews, settings, retrieve, closing.append)),
+        disk=partial(_disk, settings),
         file_sets=file_sets,
         delete=deletes_of(settings, platform),
         deliver=deliver_of(settings, platform, retrieve, file_sets),
@@ -129,6 +130,41 @@ def services_of(settings: Settings, backends: Backends, given: Callable[[], None
         ),
         close=close,
     )
+
+
+def _pixels(settings: Settings, platform: Platform, retrieve: Retrieve) -> Pixels:
+    """NumPy and the codecs, loaded when somebody looks."""
+    from isocenter.archive.rendered import Rendered
+    from isocenter.archive.transcoded import Transcoded
+    from isocenter.archive.viewing import Viewing
+
+    rendered = Rendered(platform, retrieve, settings.decode_seconds)
+    return Pixels(rendered, Viewing(retrieve, rendered), Transcoded(platform, retrieve, settings.decode_seconds))
+
+
+def _previews(settings: Settings, retrieve: Retrieve, at_end: Callable[[Callable[[], None]], None]) -> Previews:
+    """What de-identifies for a look; `at_end` is given what closes it."""
+    from isocenter.bootstrap.deidentifying import deidentifier_of
+    from isocenter.deid.profile import load
+    from isocenter.pipeline.preview import Previews
+
+    secret = token_bytes(32)  # of this process alone: what is shown is no pseudonym of any project
+
+    @cache
+    def deidentifier(profile: str) -> Deidentifier:
+        made, close = deidentifier_of(settings, load(profile), secret)
+        at_end(close)
+        return made
+
+    return Previews(retrieve, deidentifier, limits_of(settings))
+
+
+def _disk(settings: Settings) -> dict[str, int] | None:
+    """Room where images lie, None where that is no folder of this machine."""
+    if settings.blobs_url is not None and "://" in settings.blobs_url:
+        return None
+    found = shutil.disk_usage(settings.home if settings.blobs_url is None else settings.blobs_url)
+    return {"total": found.total, "free": found.free}
 
 
 def prometheus() -> Metrics:

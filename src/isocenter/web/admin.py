@@ -12,7 +12,9 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
+from isocenter import __version__
 from isocenter.errors import IsocenterError, NotFound
+from isocenter.jobs import JobState
 from isocenter.records import Event
 from isocenter.web.access import Access, open_to_all, requires
 from isocenter.web.auth import Scope
@@ -71,6 +73,44 @@ def ready(request: Request) -> Response:
             headers={"Retry-After": "5"},
         )
     return json_response({"status": "ok"})
+
+
+class StoreTold(BaseModel):
+    name: str
+    identified: bool = Field(description="Whether it holds identity.")
+    instances: int = Field(description="DICOM instances that can be found.")
+
+
+class System(BaseModel):
+    """What an operator looks at first."""
+
+    version: str
+    stores: list[StoreTold]
+    last_event: int
+    jobs: dict[str, int] = Field(description="Jobs under way, by state; counted up to a thousand.")
+    disk: dict[str, int] | None = Field(None, description="total and free bytes, where images lie in a folder.")
+
+
+_UNDER_WAY = (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)
+
+
+@router.get("/system", response_model=System, responses=problems())
+def system(request: Request, access: Admin) -> Response:
+    """Version, stores with what is in them, jobs under way, room on the disk."""
+    services: Services = request.app.state.services
+    platform, policy = services.platform, services.policy
+    jobs = platform.jobs.jobs(states=_UNDER_WAY, limit=1000).items
+    told = {
+        "version": __version__,
+        "stores": [
+            {"name": name, "identified": name in policy.identified, "instances": services.searching.total(name)}
+            for name in policy.stores
+        ],
+        "last_event": platform.events.last(),
+        "jobs": {state.value: sum(job.state is state for job in jobs) for state in _UNDER_WAY},
+        "disk": services.disk(),
+    }
+    return json_response(told)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **problems()})

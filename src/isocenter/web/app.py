@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from isocenter import __version__
 from isocenter.web import (
     admin,
+    deidentification,
     deliveries,
     docs,
     errors,
@@ -108,6 +109,7 @@ def _include_routes(app: FastAPI) -> None:
         gateway.router,
         jobs.router,
         process.router,
+        deidentification.router,
         uploads.router,
         deliveries.router,
         webhooks.router,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from isocenter.archive.rendered import Rendered
     from isocenter.archive.transcoded import Transcoded
     from isocenter.archive.viewing import Viewing
+    from isocenter.pipeline.preview import Previews
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,13 @@ class Pixels:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`open_pixels` opens once what reads pixels, when that is first asked for."""
+    """`open_pixels` and `open_previews` open once what reads pixels and what de-identifies, when that is asked for."""
 
     platform: Platform
     ingest: Ingest
     retrieve: Retrieve
     open_pixels: Callable[[], Pixels]
+    open_previews: Callable[[], Previews]
     file_sets: FileSets
     delete: Delete
     deliver: Deliver
@@ -69,6 +71,7 @@ class Services:
     authenticator: Authenticator
     policy: Policy
     limits: WebLimits
+    disk: Callable[[], dict[str, int] | None]  # total and free bytes of the home folder, where images lie in it
     close: Callable[[], None]
 
     @property
@@ -78,6 +81,10 @@ class Services:
     @property
     def viewing(self) -> Viewing:
         return self.open_pixels().viewing
+
+    @property
+    def previews(self) -> Previews:
+        return self.open_previews()
 
     @property
     def transcoded(self) -> Transcoded:
