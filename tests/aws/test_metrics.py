@@ -1,4 +1,4 @@
-"""What functions count, as CloudWatch finds it in their logs: the dashboard and the alarms ask for that, and no more."""
+"""What functions count, as CloudWatch finds it in their logs: dashboard and alarms ask for that, and no more."""
 
 from __future__ import annotations
 
@@ -57,20 +57,20 @@ def of_widgets(body: str) -> Iterator[Metric]:
 
 
 @pytest.fixture(scope="module")
-def planned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The module's resources by address, as Terraform would make them."""
-    return Module("monitoring", tmp_path_factory.mktemp("monitoring")).planned("what is measured")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The module's resources by address, as Terraform makes them."""
+    return Module("monitoring", tmp_path_factory.mktemp("monitoring")).made("what_is_measured")
 
 
-def test_each_metric_of_ours_is_on_the_dashboard_and_each_on_the_dashboard_is_written(planned: dict[str, Any]) -> None:
-    asked = list(of_widgets(planned["aws_cloudwatch_dashboard.this"]["dashboard_body"]))
+def test_each_metric_of_ours_is_on_the_dashboard_and_each_on_the_dashboard_is_written(made: dict[str, Any]) -> None:
+    asked = list(of_widgets(made["aws_cloudwatch_dashboard.this"]["dashboard_body"]))
     assert len(asked) == len(set(asked))
     assert set(asked) == written_by_the_code()
 
 
-def test_alarms_ask_for_what_is_written(planned: dict[str, Any]) -> None:
+def test_alarms_ask_for_what_is_written(made: dict[str, Any]) -> None:
     asked = []
-    for address, alarm in planned.items():
+    for address, alarm in made.items():
         if not address.startswith("aws_cloudwatch_metric_alarm."):
             continue
         queries = [each for query in alarm["metric_query"] or () for each in query["metric"] or ()]
@@ -112,9 +112,11 @@ def test_functions_write_lines_that_cloudwatch_makes_those_metrics_of(deployed: 
     s3.put_object(Bucket=bucket, Key="incoming/counted.txt", Body=b"no image")
     table, prefix = deployed.outputs["table"], deployed.outputs["secrets_prefix"]
     key = api_key(deployed.cloud, table, prefix, tmp_path / "home", "images:write", "images:read")
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/dicom"}
-    stored = requests.post(f"{deployed.api}/images", ct_slice(seed=22, number=1), headers=headers, timeout=60)
-    assert stored.status_code == 201, stored.text
+    kind = 'multipart/related; type="application/dicom"; boundary=part'
+    body = b"--part\r\nContent-Type: application/dicom\r\n\r\n" + ct_slice(seed=22, number=1) + b"\r\n--part--"
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": kind}
+    stored = requests.post(f"{deployed.api}/dicomweb/studies", body, headers=headers, timeout=60)
+    assert stored.status_code == 200, stored.text
     assert until(lambda: len(keys(deployed, "deidentified", "deidentified/")) > before, 60), deployed.cloud.seen()
     assert deployed.invoke("maintenance", {})[1] is None
     known = set(

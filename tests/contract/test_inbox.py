@@ -147,9 +147,12 @@ def test_an_inbox_of_names_lists_nothing_and_sees_those_alone() -> None:
     assert (good.name, bad.name) == ("incoming/a b+c.dcm", "incoming/bad")
     assert inbox.claim(good)
     assert inbox.claim(bad)
-    assert BucketInbox(store, names=named).look(100) == []  # whoever is told of it meanwhile
+    told_meanwhile = BucketInbox(store, names=named)
+    assert not any(map(told_meanwhile.claim, told_meanwhile.look(100)))
+    assert len(store.listed) == 4  # each looks once whether it is claimed
     inbox.processed(good)
     inbox.failed(bad, "not-an-image")
+    assert len(store.listed) == 4
     assert all(prefix.startswith(CLAIMED) for prefix in store.listed)
     assert sorted(stat.key for stat in MemoryBlobStore.list(store)) == [
         "incoming/other.dcm",

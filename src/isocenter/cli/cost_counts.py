@@ -52,7 +52,7 @@ SESSION: Final = Counts(
 )
 # The image, what lies below processed/, a claim, and three listings.
 INTAKE: Final = Counts(
-    calls=1, copies=2, sent=True, puts=4, gets=7, gets_of_parts=2, asks=14, writes=40, reads=14, items=4_690
+    calls=1, copies=2, sent=True, puts=2, gets=7, gets_of_parts=2, asks=14, writes=40, reads=14, items=4_690
 )
 # The task of its one stage (validate, de-identify) and the end of the job.
 STEP: Final = Counts(calls=2, copies=1, gets=1, gets_of_parts=2, asks=26, writes=51, reads=25, items=6_470)

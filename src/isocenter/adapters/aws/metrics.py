@@ -44,7 +44,7 @@ class CloudWatchMetrics:
         self._tell(counts, {"step": use}, seconds * 1000)
 
     def _tell(self, counts: Mapping[str, int], dimensions: Mapping[str, str], milliseconds: float | None) -> None:
-        if not counts and milliseconds is None:
+        if not any(counts.values()) and milliseconds is None:
             return
         from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit  # noqa: PLC0415 - heavy, at a cold start
 
@@ -52,7 +52,8 @@ class CloudWatchMetrics:
         for name, value in dimensions.items():
             metrics.add_dimension(name, value)
         for name, number in counts.items():
-            metrics.add_metric(name, MetricUnit.Count, number)
+            if number:
+                metrics.add_metric(name, MetricUnit.Count, number)
         if milliseconds is not None:
             metrics.add_metric("StepTime", MetricUnit.Milliseconds, round(milliseconds, 1))
         metrics.flush_metrics()

@@ -37,6 +37,7 @@ class BucketInbox:
         self._names = None if names is None else tuple(dict.fromkeys(names))
         self._failed = failed
         self._lease = lease
+        self._claims: dict[str, int] = {}  # the number of our claim on each
 
     def look(self, limit: int) -> Sequence[Waiting]:
         found = []
@@ -44,6 +45,8 @@ class BucketInbox:
             if not stat.key.startswith((CLAIMED, PROCESSED, self._failed)) and not stat.key.endswith("/"):
                 found.append((stat.modified, Waiting(stat.key, stat.size)))
         found.sort(key=lambda entry: (entry[0], entry[1].name))
+        if self._names is not None:
+            return [waiting for _, waiting in found][:limit]  # claiming looks whether they are held: one listing less
         return [waiting for _, waiting in found if not self._last(waiting)[1]][:limit]
 
     def _lying(self) -> Iterator[BlobStat]:
@@ -83,6 +86,7 @@ class BucketInbox:
             self._store.stat(waiting.name)
         except (Conflict, NotFound):
             return False
+        self._claims[waiting.name] = number + 1
         return True
 
     def read(self, waiting: Waiting) -> Iterator[bytes]:
@@ -109,8 +113,9 @@ class BucketInbox:
         except NotFound:
             return None  # it was ended before
         self._store.delete(waiting.name)
-        for stat in list(self._store.list(self._markers(waiting))):
-            self._store.delete(stat.key)
+        claims = self._claims.pop(waiting.name, 0) or self._last(waiting)[0]
+        for number in range(1, claims + 1):
+            self._store.delete(f"{self._markers(waiting)}{number}")
         return target
 
 

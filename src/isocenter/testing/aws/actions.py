@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
+from xml.sax.saxutils import unescape
 
 from isocenter.testing.aws.signatures import Asked
 
@@ -22,13 +23,14 @@ _TRANSACTED: Final = {
 }
 
 
-def of_s3(asked: Asked) -> list[Needed]:
-    """A request to S3, path style."""
+def of_s3(asked: Asked, body: bytes = b"") -> list[Needed]:
+    """A request to S3, path style; the body of one that deletes many names them."""
     query = dict(parse_qsl(asked.query, keep_blank_values=True))
     bucket, _, key = unquote(asked.path).lstrip("/").partition("/")
     if not key:
         if asked.method == "POST" and "delete" in query:
-            return [("s3:DeleteObject", f"arn:aws:s3:::{bucket}/*")]
+            keys = [unescape(each) for each in re.findall(r"<Key>([^<]*)</Key>", body.decode())]
+            return [("s3:DeleteObject", f"arn:aws:s3:::{bucket}/{each}") for each in keys]
         if "uploads" in query:
             return [("s3:ListBucketMultipartUploads", f"arn:aws:s3:::{bucket}")]
         verb = "ListBucket" if asked.method in ("GET", "HEAD") else f"{asked.method.title()}Bucket"

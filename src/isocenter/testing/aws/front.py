@@ -1,6 +1,6 @@
 """The data plane of API Gateway's HTTP APIs (payload format 2.0), and the harness's own doors below /_harness/.
 
-An API answers below /_api/<id>/. Authorizers and throttling are not done: a route that has an authorizer answers 501.
+An API answers below /_api/<id>/. Of authorizers there are those of JWT, others answer 501; throttling is not done.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from moto.apigatewayv2.models import apigatewayv2_backends
 from moto.awslambda.models import lambda_backends
 
 from isocenter.testing.aws.actions import ACCOUNT
+from isocenter.testing.aws.authorizer import Turned, authorized, of_origin
 from isocenter.testing.aws.state import SEEN, Faults
 
 MOST_ASKED: Final = 10 * 1024 * 1024
@@ -40,11 +41,13 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1
     disable_nagle_algorithm = True
+    _origin: dict[str, str] | None = None
 
     def log_message(self, *arguments: Any) -> None:
         """Says nothing."""
 
     def _any(self) -> None:
+        self._origin = None  # one handler serves all requests of a connection
         length = int(self.headers.get("Content-Length") or 0)
         if length > MOST_ASKED:
             for start in range(0, length, 1 << 20):  # a client that still sends would not see the answer
@@ -60,6 +63,12 @@ class _Handler(BaseHTTPRequestHandler):
         api = None if found is None else _api(found[1])
         if found is None or api is None:
             self._message(404, "Not Found")
+            return
+        asking = {name.lower(): text for name, text in self.headers.items()}
+        preflight = self.command == "OPTIONS" and "access-control-request-method" in asking
+        self._origin = of_origin(api, asking, preflight=preflight)
+        if preflight and self._origin is not None:
+            self._send(204, b"", {})
             return
         self._call(api, unquote(found[2]), asked.query, body)
 
@@ -82,11 +91,15 @@ class _Handler(BaseHTTPRequestHandler):
         if route is None:
             self._message(404, "Not Found")
             return
-        if route.authorization_type not in (None, "NONE"):
-            self._message(501, "authorizers are not done here")
+        try:
+            more = authorized(api, route, {name.lower(): text for name, text in self.headers.items()})
+        except Turned as turned:
+            self._message(turned.status, turned.message, {"www-authenticate": turned.challenge})
             return
         integration = api.integrations[route.target.rpartition("/")[2]]
-        event = json.dumps(self._event(api, route, path, query, body)).encode()
+        told = self._event(api, route, path, query, body)
+        told["requestContext"] |= more
+        event = json.dumps(told).encode()
         if len(event) > MOST_GIVEN:
             self._message(413, "Request Entity Too Large")
             return
@@ -149,11 +162,15 @@ class _Handler(BaseHTTPRequestHandler):
         body = base64.b64decode(text) if given.get("isBase64Encoded") else text.encode()
         self._send(int(given["statusCode"]), body, given.get("headers") or {}, given.get("cookies") or [])
 
-    def _message(self, status: int, message: str) -> None:
-        self._send(status, json.dumps({"message": message}).encode(), {"content-type": "application/json"})
+    def _message(self, status: int, message: str, more: dict[str, str] | None = None) -> None:
+        headers = {"content-type": "application/json", **(more or {})}
+        self._send(status, json.dumps({"message": message}).encode(), headers)
 
     def _send(self, status: int, body: bytes, headers: dict[str, str], cookies: list[str] | None = None) -> None:
         self.send_response(status)
+        if self._origin is not None:  # what the function says of origins is passed over
+            headers = {name: text for name, text in headers.items() if not name.lower().startswith("access-control-")}
+            headers |= self._origin
         for name, text in headers.items():
             if name.lower() not in ("content-length", "connection"):
                 self.send_header(name, text)

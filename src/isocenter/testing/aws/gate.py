@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
@@ -40,7 +41,7 @@ class Gate:
         try:
             if service == "s3" or by_address:
                 key = signer(asked, _secret)
-                needed = of_s3(asked)
+                needed = of_s3(asked, _body(environ) if _deletes_many(asked) else b"")
                 needed += [each for one in needed for each in _of_kms(one)]
                 self._allow(key, needed)
             elif found is not None and service is not None and _role(found[1]) is not None:
@@ -66,6 +67,10 @@ def _asked(environ: Environ) -> Asked:
     headers["content-type"] = environ.get("CONTENT_TYPE", "")
     headers["content-length"] = environ.get("CONTENT_LENGTH", "")
     return Asked(environ["REQUEST_METHOD"], path, query or environ.get("QUERY_STRING", ""), headers)
+
+
+def _deletes_many(asked: Asked) -> bool:
+    return asked.method == "POST" and "delete" in parse_qs(asked.query, keep_blank_values=True)
 
 
 def _body(environ: Environ) -> bytes:
