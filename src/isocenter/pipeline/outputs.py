@@ -24,3 +24,18 @@ def outputs_of(platform: Platform, job: Job) -> list[str]:
     last = Plan.from_json(job.plan).steps[-1].name
     outcomes = platform.steps.outcomes(job.id)
     return list(dict.fromkeys(image for each in outcomes if each.step == last for image in each.going_on()))
+
+
+def images_of(platform: Platform, job: Job) -> dict[str, list[str]]:
+    """The images that a job has begun with so far, and what its steps made of each; all by internal id."""
+    found: dict[str, list[str]] = {}
+    begun: dict[str, str] = {}  # what was made, and of which image in the beginning
+    steps = [step.name for step in Plan.from_json(job.plan).steps]
+    for outcome in sorted(platform.steps.outcomes(job.id), key=lambda each: (steps.index(each.step), each.chunk)):
+        for image in (*outcome.done, *outcome.rejected, *outcome.unavailable):
+            found.setdefault(begun.get(image, image), [])
+        for image, made in outcome.produced.items():
+            source = begun.get(image, image)
+            begun.update((each, source) for each in made)
+            found[source] += [each for each in made if each != source]
+    return found

@@ -18,6 +18,7 @@ from starlette.responses import StreamingResponse
 
 from isocenter.errors import Forbidden, NotFound
 from isocenter.jobs import Job, JobState
+from isocenter.pipeline.outputs import images_of
 from isocenter.pipeline.plan import Plan
 from isocenter.records import ImageQuery
 from isocenter.web.access import Access, requires
@@ -84,6 +85,25 @@ class FaultView(BaseModel):
 
 class FaultPage(BaseModel):
     faults: list[FaultView]
+    next: int | None = Field(description="Give it as `after` for the rest; null at the end.")
+
+
+class PlaceView(BaseModel):
+    """Where an image lies; its UIDs only for those who may read it."""
+
+    id: str
+    store: str | None
+    study_uid: str | None
+    series_uid: str | None
+
+
+class JobImage(BaseModel):
+    image: PlaceView
+    made: list[PlaceView] = Field(description="What the job's steps made of it.")
+
+
+class JobImages(BaseModel):
+    images: list[JobImage]
     next: int | None = Field(description="Give it as `after` for the rest; null at the end.")
 
 
@@ -195,6 +215,31 @@ def faults(
     found = list(islice(services.jobs.faults(_job(services, access, id).id), after, after + limit + 1))
     more = after + limit if len(found) > limit else None
     return json_response({"faults": [asdict(fault) for fault in found[:limit]], "next": more})
+
+
+@router.get("/jobs/{id}/images", response_model=JobImages, responses=problems())
+def images(
+    request: Request,
+    access: Processor,
+    id: JobId,
+    after: Annotated[int, Query(ge=0, le=2**40, description="The `next` of the page before.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=100, description="Images a page.")] = 100,
+) -> Response:
+    """The images that a job has worked on so far, and what it made of each."""
+    services: Services = request.app.state.services
+    found = images_of(services.platform, _job(services, access, id))
+    readable = access.policy.readable(access.principal)
+
+    def place(image: str) -> dict[str, str | None]:
+        record = services.platform.index.get(image)
+        if record is None or record.store not in readable:
+            return {"id": image, "store": None, "study_uid": None, "series_uid": None}
+        return {"id": image, "store": record.store, "study_uid": record.study_uid, "series_uid": record.series_uid}
+
+    page = list(islice(found.items(), after, after + limit))
+    told = [{"image": place(image), "made": [place(each) for each in made]} for image, made in page]
+    more = after + limit if len(found) > after + limit else None
+    return json_response({"images": told, "next": more})
 
 
 @router.get(
