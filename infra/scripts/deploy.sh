@@ -1,5 +1,6 @@
 #!/bin/sh
 # deploy.sh ENV [terraform options]: makes the packages, the bucket of the state where there is none, and all of ENV.
+# Packages are for Python 3.12 (PYTHON_VERSION), the first whose runtime has a glibc that the wheels load with.
 # AWS_PROFILE or AWS_ACCESS_KEY_ID say in whose name. STATE_BUCKET names another bucket, AWS_REGION another region.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -15,7 +16,7 @@ region=${AWS_REGION:-us-east-1}
 account=$(aws sts get-caller-identity --query Account --output text)
 bucket=${STATE_BUCKET:-isocenter-state-$account-$region}
 
-make -C "$root" lambda
+make -C "$root" lambda PYTHON_VERSION="${PYTHON_VERSION:-3.12}" ARCHITECTURE="${ARCHITECTURE:-}"
 
 if ! aws s3api head-bucket --bucket "$bucket" >/dev/null 2>&1; then
     echo "making the bucket of the state: $bucket"

@@ -170,4 +170,4 @@ def traced(error: BaseException | None) -> dict[str, Any]:
         frames = traceback.extract_tb(error.__traceback__)[-12:]
         places.append([f"{PurePath(each.filename).name}:{each.lineno} {each.name}" for each in frames])
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return {"exception": kinds, "where": places}
+    return {"fault": kinds, "where": places}

@@ -67,7 +67,16 @@ def test_a_transaction_takes_the_permissions_of_what_it_does() -> None:
         ("PUT", "/raw/a", "partNumber=1&uploadId=x", ("s3:PutObject", "arn:aws:s3:::raw/a")),
         ("DELETE", "/raw/a", "uploadId=x", ("s3:AbortMultipartUpload", "arn:aws:s3:::raw/a")),
         ("DELETE", "/raw/a", "versionId=x", ("s3:DeleteObjectVersion", "arn:aws:s3:::raw/a")),
+        ("POST", "/raw/a", "uploads", ("s3:PutObject", "arn:aws:s3:::raw/a")),
     ],
 )
 def test_requests_to_s3_are_the_actions_of_iam(method: str, path: str, query: str, expected: tuple[str, str]) -> None:
     assert of_s3(Asked(method, path, query, {})) == [expected]
+
+
+def test_who_deletes_many_has_to_be_allowed_to_delete_each() -> None:
+    body = b"<Delete><Object><Key>uploads/a</Key></Object><Object><Key>raw/b &amp; c</Key></Object></Delete>"
+    assert of_s3(Asked("POST", "/raw", "delete", {}), body) == [
+        ("s3:DeleteObject", "arn:aws:s3:::raw/uploads/a"),
+        ("s3:DeleteObject", "arn:aws:s3:::raw/raw/b & c"),
+    ]

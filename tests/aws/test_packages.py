@@ -9,9 +9,11 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
 from tests.aws.conftest import ROOT
 
 MOST_UNZIPPED = 262_144_000
+MACHINES = {"x86_64": 62, "arm64": 183}  # as the header of an ELF file tells them
 
 
 def unpacked(packages: Path, folder: Path) -> list[str]:
@@ -31,6 +33,7 @@ def test_the_packages_fit_into_a_function_and_say_what_they_are_for(packages: Pa
     assert unzipped == told["code_unzipped"] + told["layer_unzipped"] <= MOST_UNZIPPED
     assert told["python"] == f"{sys.version_info.major}.{sys.version_info.minor}"
     assert told["architecture"] in ("x86_64", "arm64")
+    assert told["glibc"] <= 34  # that of Amazon Linux 2023
 
 
 def test_the_same_input_gives_the_same_bytes_in_another_folder(packages: Path, tmp_path: Path) -> None:
@@ -38,6 +41,41 @@ def test_the_same_input_gives_the_same_bytes_in_another_folder(packages: Path, t
     subprocess.run(command, check=True, capture_output=True, timeout=600)
     for name in ("isocenter.zip", "dependencies.zip", "packages.json"):
         assert (tmp_path / name).read_bytes() == (packages / name).read_bytes(), name
+
+
+def machines_of(package: zipfile.ZipFile) -> dict[str, int]:
+    """The processor that each shared object is for, as its header says."""
+    found = {}
+    for entry in package.infolist():
+        head = package.open(entry).read(20)
+        if head[:4] == b"\x7fELF":
+            found[entry.filename] = int.from_bytes(head[18:20], "little")
+    return found
+
+
+def test_packages_for_another_processor_hold_nothing_of_this_one(packages: Path, tmp_path: Path) -> None:
+    """They are made of wheels that this machine cannot load."""
+    here = json.loads((packages / "packages.json").read_text())
+    other = "arm64" if here["architecture"] == "x86_64" else "x86_64"
+    command = [sys.executable, str(ROOT / "scripts" / "lambda-packages"), "--architecture", other]
+    done = subprocess.run(
+        [*command, "--output", str(tmp_path)], capture_output=True, text=True, check=False, timeout=600
+    )
+    if "Retrying" in done.stderr and done.returncode != 0:
+        pytest.skip("wheels for the other processor cannot be had here")
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads((tmp_path / "packages.json").read_text())
+    assert (told["architecture"], told["python"]) == (other, here["python"])
+    assert told["code_unzipped"] + told["layer_unzipped"] <= MOST_UNZIPPED
+    for folder, architecture in ((packages, here["architecture"]), (tmp_path, other)):
+        with zipfile.ZipFile(folder / "dependencies.zip") as package:
+            machines = machines_of(package)
+            named = {entry.filename for entry in package.infolist() if ".so" in Path(entry.filename).suffixes}
+        assert named <= set(machines)
+        assert len(machines) > 50
+        assert set(machines.values()) == {MACHINES[architecture]}
+    with zipfile.ZipFile(tmp_path / "isocenter.zip") as package:
+        assert machines_of(package) == {}  # our own code is of no processor
 
 
 def test_every_module_is_compiled_and_every_package_has_its_licence(packages: Path) -> None:

@@ -55,6 +55,15 @@ def test_each_plan_has_two_machines_which_call_an_alias(deployed: Deployed) -> N
         assert "${" not in told["definition"]
 
 
+def test_the_machine_of_bulks_is_no_plans_and_calls_an_alias(deployed: Deployed) -> None:
+    arn = deployed.outputs["bulk_machine"]
+    assert arn not in deployed.outputs["machines"].values()
+    told = deployed.cloud.client("stepfunctions").describe_state_machine(stateMachineArn=arn)
+    assert told["type"] == "STANDARD"
+    assert f"{deployed.outputs['functions']['bulk']}:live" in told["definition"]
+    assert "${" not in told["definition"]
+
+
 def test_functions_are_told_of_all_of_it(deployed: Deployed) -> None:
     for name in deployed.outputs["functions"].values():
         told = deployed.cloud.client("lambda").get_function_configuration(FunctionName=name)
@@ -90,7 +99,7 @@ def test_no_policy_of_ours_allows_everything_or_everything_of_a_service(deployed
 
 def test_each_function_has_a_role_of_its_own(deployed: Deployed) -> None:
     roles = deployed.outputs["roles"]
-    assert len(set(roles.values())) == len(roles) == 5
+    assert len(set(roles.values())) == len(roles) == len(deployed.outputs["functions"]) == 6
 
 
 def test_the_tables_of_the_readme_are_those_of_the_code() -> None:

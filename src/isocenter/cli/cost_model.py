@@ -20,7 +20,6 @@ HOURS: Final = 730  # of a month
 SWEEPS: Final = 4_380  # one each ten minutes
 POLLS: Final = 657_000  # that Lambda makes of the queue while nothing comes: five pollers, twenty seconds each
 KEYS, SECRETS, ALARMS, DASHBOARDS, ENDPOINTS = 1, 5, 37, 1, 5
-METRICS: Final = 3  # of our own that every sweep writes; a metric is paid for the hours in which it is written
 FREE_CALLS, FREE_GB_SECONDS = 1_000_000, 400_000  # of Lambda, each month
 TEMPORARY: Final = 3.5  # GB of /tmp above what is free, of the functions that take in and work on images
 STANDARD_MONTHS, FREQUENT_MONTHS, INFREQUENT_MONTHS = 1, 1, 2  # what follows lies in Archive Instant Access
@@ -311,7 +310,6 @@ def _standing(load: Workload) -> Iterator[Amount]:
     yield part, "Secrets Manager", "secrets.secret", SECRETS
     yield part, "CloudWatch", "watch.alarm", ALARMS
     yield part, "CloudWatch", "watch.dashboard", DASHBOARDS
-    yield part, "CloudWatch", "watch.metric", METRICS
     warm = load.provisioned * load.api_megabytes / 1024 * HOURS * 3600
     yield part, "Lambda", f"lambda.provisioned.{load.processor}", warm
     yield part, "WAF", "waf.acl", 1 if load.web_acl else 0

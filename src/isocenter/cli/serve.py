@@ -105,6 +105,7 @@ def configure_logs(level: str) -> None:
     """JSON lines on standard error, from us and from the libraries; exceptions as types and places, as their messages
     may quote values."""
     shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.ExceptionRenderer(lambda found: traced(found[1])),

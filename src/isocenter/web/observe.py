@@ -77,7 +77,9 @@ class Observe:
 
         self._metrics.begun()
         try:
-            await self._app(scope, receive, watched)
+            # What is logged on the way carries the id: so a job is joined to the request that began it.
+            with structlog.contextvars.bound_contextvars(request_id=request_id):
+                await self._app(scope, receive, watched)
         except ClientDisconnect:
             pass  # nobody is there to be answered
         except Exception as error:  # noqa: BLE001  # the web edge

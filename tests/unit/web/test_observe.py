@@ -94,7 +94,7 @@ def test_a_fault_is_logged_without_its_message_and_answered_bare(lines: Lines) -
     assert headers["x-content-type-options"] == "nosniff"
     assert json.loads(body)["request_id"] == headers["x-request-id"] == "r1"
     fault = lines[0]
-    assert fault["exception"] == ["ValueError", "KeyError"]
+    assert fault["fault"] == ["ValueError", "KeyError"]
     assert any("broken" in place for place in fault["where"][0])
     assert SECRET not in repr(lines)
     assert SECRET.encode() not in body

@@ -29,6 +29,9 @@ module "gateway" {
   packages             = var.packages
   keep_data            = true
   oidc                 = var.oidc
+  authorizer           = var.authorizer
+  ocr_image            = var.ocr_image
+  quarantined_percent  = var.quarantined_percent
   cors_origins         = var.cors_origins
   bulk_buckets         = var.bulk_buckets
   rekognition          = var.rekognition

@@ -3,6 +3,11 @@ output "url" {
   value       = module.gateway.url
 }
 
+output "domain_target" {
+  description = "What the DNS record of `domain` points to, where there is one."
+  value       = module.gateway.domain_target
+}
+
 output "api_id" {
   description = "Id of the API."
   value       = module.gateway.api_id

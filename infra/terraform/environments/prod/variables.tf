@@ -52,9 +52,27 @@ variable "api_provisioned" {
 }
 
 variable "snap_start" {
-  description = "Whether functions begin from a snapshot; takes packages for Python 3.12."
+  description = "Whether the API begins from a snapshot; takes packages for Python 3.12."
   type        = bool
   default     = false
+}
+
+variable "ocr_image" {
+  description = "Image of the function that reads text in pixels (infra/docker/ocr.Dockerfile), in ECR; the zips without it."
+  type        = string
+  default     = null
+}
+
+variable "authorizer" {
+  description = "Whether API Gateway checks tokens too, before the function does; API keys do not pass it."
+  type        = bool
+  default     = false
+}
+
+variable "quarantined_percent" {
+  description = "Percent of the objects that come which may be no images, or damaged ones, before somebody is told."
+  type        = number
+  default     = 20
 }
 
 variable "glacier_days" {

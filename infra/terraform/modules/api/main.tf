@@ -12,11 +12,15 @@ resource "aws_apigatewayv2_api" "this" {
   dynamic "cors_configuration" {
     for_each = length(var.cors_origins) > 0 ? [1] : []
     content {
-      allow_origins  = var.cors_origins
-      allow_methods  = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
-      allow_headers  = ["accept", "authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "range", "x-api-key"]
-      expose_headers = ["content-location", "etag", "location", "retry-after"]
-      max_age        = 3600
+      allow_origins = var.cors_origins
+      allow_methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+      # API Gateway passes over what the function says of origins, so that all that it would say is said here.
+      allow_headers = ["accept", "authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "range", "x-api-key", "x-request-id"]
+      expose_headers = [
+        "accept-ranges", "content-location", "content-range", "etag", "link", "location", "repr-digest", "retry-after",
+        "warning", "x-total-count", "x-request-id",
+      ]
+      max_age = 3600
     }
   }
 }

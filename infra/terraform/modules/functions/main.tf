@@ -24,6 +24,11 @@ locals {
   raw_bucket  = element(split(":::", var.raw_bucket_arn), 1)
   own         = { bulk = { ISOCENTER_PROCESS_URLS = jsonencode(local.bulk_places) } }
 
+  # Those that are made of a container image; all others of the zips.
+  images = var.ocr_image == null ? {} : { step_large = var.ocr_image }
+  # SnapStart takes no more than 512 MB below /tmp, and matters where somebody waits.
+  snapped = var.snap_start ? ["api"] : []
+
   names = { for key in keys(local.functions) : key => "${var.name}-${replace(key, "_", "-")}" }
 }
 
@@ -62,12 +67,14 @@ resource "aws_lambda_function" "this" {
   function_name    = local.names[each.key]
   description      = "Isocenter: ${replace(each.key, "_", " ")}"
   role             = aws_iam_role.this[each.key].arn
-  runtime          = local.runtime
   architectures    = [local.packages.architecture]
-  handler          = each.value.handler
-  filename         = "${var.packages}/isocenter.zip"
-  source_code_hash = local.packages.code_sha256
-  layers           = [aws_lambda_layer_version.dependencies.arn]
+  package_type     = contains(keys(local.images), each.key) ? "Image" : "Zip"
+  image_uri        = lookup(local.images, each.key, null)
+  runtime          = contains(keys(local.images), each.key) ? null : local.runtime
+  handler          = contains(keys(local.images), each.key) ? null : each.value.handler
+  filename         = contains(keys(local.images), each.key) ? null : "${var.packages}/isocenter.zip"
+  source_code_hash = contains(keys(local.images), each.key) ? null : local.packages.code_sha256
+  layers           = contains(keys(local.images), each.key) ? [] : [aws_lambda_layer_version.dependencies.arn]
   timeout          = each.value.timeout
   memory_size      = each.value.memory
   publish          = true
@@ -100,7 +107,7 @@ resource "aws_lambda_function" "this" {
   }
 
   dynamic "snap_start" {
-    for_each = var.snap_start ? ["PublishedVersions"] : []
+    for_each = contains(local.snapped, each.key) ? ["PublishedVersions"] : []
     content {
       apply_on = snap_start.value
     }
@@ -141,4 +148,12 @@ resource "aws_lambda_provisioned_concurrency_config" "api" {
   function_name                     = aws_lambda_function.this["api"].function_name
   qualifier                         = aws_lambda_alias.live["api"].name
   provisioned_concurrent_executions = var.api_provisioned
+}
+
+# A warning, as what AWS is not may well have the runtime that the packages are for.
+check "glibc" {
+  assert {
+    condition     = local.packages.glibc <= local.packages.glibc_of_runtime
+    error_message = "These packages do not load on AWS Lambda: its ${local.runtime} has glibc 2.${local.packages.glibc_of_runtime}, and they take 2.${local.packages.glibc}. make lambda PYTHON_VERSION=3.12"
+  }
 }

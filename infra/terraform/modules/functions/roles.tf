@@ -26,7 +26,22 @@ locals {
   stop_jobs  = ["api", "step_small", "step_large"]
   # Nothing but de-identification, deliveries, reading and deleting touches the deidentified bucket.
   use_deidentified = ["api", "step_small", "step_large", "maintenance"]
-  look_at_images   = var.rekognition ? ["api", "step_small", "step_large"] : []
+  # Stores whose images lie in the raw bucket, as settings name them; a store's keys begin with its name.
+  stores = [for name in jsondecode(lookup(var.more_environment, "ISOCENTER_STORES", "[\"raw\", \"deidentified\"]")) : name if name != "deidentified"]
+  # What else each works on in the raw bucket, by what keys begin with. None reads or writes what is another's.
+  works_on = {
+    api          = ["uploads", "answers"]
+    upload_event = ["incoming", "claimed", "processed", "quarantine"]
+    step_small   = []
+    step_large   = []
+    bulk         = ["bulk-state"]
+    maintenance  = ["uploads"]
+  }
+  objects = { for key, prefixes in local.works_on : key => concat(
+    [for prefix in concat(local.stores, prefixes) : "${var.raw_bucket_arn}/${prefix}/*"],
+    contains(local.use_deidentified, key) ? ["${var.deidentified_bucket_arn}/deidentified/*"] : [],
+  ) }
+  look_at_images = var.rekognition ? ["api", "step_small", "step_large"] : []
 }
 
 data "aws_iam_policy_document" "this" {
@@ -53,11 +68,21 @@ data "aws_iam_policy_document" "this" {
   statement {
     sid       = "ImagesByKey"
     actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
-    resources = [for bucket in concat([var.raw_bucket_arn], contains(local.use_deidentified, each.key) ? [var.deidentified_bucket_arn] : []) : "${bucket}/*"]
+    resources = local.objects[each.key]
+  }
+
+  dynamic "statement" {
+    for_each = each.key == "bulk" ? [1] : []
+    content {
+      sid       = "WhatIsPutForBulks"
+      actions   = ["s3:GetObject"]
+      resources = ["${var.raw_bucket_arn}/bulk/*"]
+    }
   }
 
   statement {
-    sid       = "ImagesListed"
+    sid = "ImagesListed"
+    # The whole bucket: without it S3 says of a key that is not there that it is forbidden. Keys tell nothing of images.
     actions   = ["s3:ListBucket"]
     resources = concat([var.raw_bucket_arn], contains(local.use_deidentified, each.key) ? [var.deidentified_bucket_arn] : [])
   }

@@ -153,19 +153,35 @@ variable "temporary_megabytes" {
 }
 
 variable "reserved_concurrency" {
-  description = "How many of a function run at most, by api, upload_event, step_small, step_large or maintenance."
+  description = "How many of a function run at most, by api, upload_event, step_small, step_large, bulk or maintenance."
   type        = map(number)
   default     = {}
+  validation {
+    condition     = alltrue([for key in keys(var.reserved_concurrency) : contains(["api", "upload_event", "step_small", "step_large", "bulk", "maintenance"], key)])
+    error_message = "There are api, upload_event, step_small, step_large, bulk and maintenance."
+  }
+  validation {
+    condition     = alltrue([for most in values(var.reserved_concurrency) : most >= 1]) && lookup(var.reserved_concurrency, "upload_event", 2) >= 2
+    error_message = "One at least, and two of upload_event: its queue is read by two at least."
+  }
 }
 
 variable "api_provisioned" {
   description = "How many of the API are kept warm (paid by the hour); 0: none. Not together with snap_start."
   type        = number
   default     = 0
+  validation {
+    condition     = var.api_provisioned == 0 || !var.snap_start
+    error_message = "AWS takes one or the other: api_provisioned or snap_start."
+  }
+  validation {
+    condition     = var.api_provisioned >= 0 && var.api_provisioned <= lookup(var.reserved_concurrency, "api", var.api_provisioned)
+    error_message = "No more are kept warm than may run (reserved_concurrency), and no fewer than none."
+  }
 }
 
 variable "snap_start" {
-  description = "Whether functions begin from a snapshot; takes packages for Python 3.12."
+  description = "Whether the API begins from a snapshot; takes packages for Python 3.12."
   type        = bool
   default     = false
 }
@@ -180,4 +196,18 @@ variable "bulk_buckets" {
   description = "Buckets that manifests may name objects of, besides bulk/ of the raw bucket; nothing in them is changed."
   type        = list(string)
   default     = []
+  validation {
+    condition     = alltrue([for bucket in var.bulk_buckets : can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", bucket))])
+    error_message = "Names of buckets, without s3:// and without a prefix."
+  }
+}
+
+variable "ocr_image" {
+  description = "Image of the function that does steps of pixels and reads text in them (infra/docker/ocr.Dockerfile), in ECR; the zips without it."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.ocr_image == null || can(regex("^[0-9]{12}\\.dkr\\.ecr\\.[a-z0-9-]+\\.amazonaws\\.com(\\.cn)?/[a-z0-9._/-]+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$", var.ocr_image))
+    error_message = "An image in ECR with its tag or digest; Lambda takes images from nowhere else."
+  }
 }

@@ -34,6 +34,8 @@ locals {
       ISOCENTER_REKOGNITION_REGION = var.region
     } : {},
     var.parameters == null ? {} : { ISOCENTER_PARAMETERS = var.parameters },
+    # S3 takes nothing into a bucket with a retention that comes without a checksum.
+    var.object_lock_days == 0 ? {} : { ISOCENTER_BLOBS_OPTIONS = jsonencode({ checksum_algorithm = "sha256" }) },
   )
 }
 
@@ -92,6 +94,7 @@ module "functions" {
   reserved_concurrency    = var.reserved_concurrency
   api_provisioned         = var.api_provisioned
   snap_start              = var.snap_start
+  ocr_image               = var.ocr_image
   network                 = var.vpc == null ? null : module.network[0].network
   log_days                = var.log_days
 }
@@ -103,6 +106,8 @@ module "intake" {
   kms_key_id       = module.key.id
   function_arn     = module.functions.aliases.upload_event
   function_timeout = var.upload_event_timeout
+  # More batches than the function may take would be throttled until their objects are dead letters.
+  most_at_once = min(50, lookup(var.reserved_concurrency, "upload_event", 50))
 }
 
 module "workflow" {

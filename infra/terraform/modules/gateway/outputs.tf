@@ -3,6 +3,11 @@ output "url" {
   value       = module.api.url
 }
 
+output "domain_target" {
+  description = "What the DNS record of `domain` points to, where there is one."
+  value       = module.api.domain_target
+}
+
 output "api_id" {
   description = "Id of the API."
   value       = module.api.id

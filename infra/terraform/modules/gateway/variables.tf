@@ -37,6 +37,10 @@ variable "authorizer" {
   description = "Whether API Gateway checks tokens too, before the function does; API keys do not pass it."
   type        = bool
   default     = false
+  validation {
+    condition     = !var.authorizer || var.oidc != null
+    error_message = "It takes `oidc`, whose tokens it checks."
+  }
 }
 
 variable "incoming_pipeline" {
@@ -127,7 +131,7 @@ variable "api_provisioned" {
 }
 
 variable "snap_start" {
-  description = "Whether functions begin from a snapshot; takes packages for Python 3.12."
+  description = "Whether the API begins from a snapshot; takes packages for Python 3.12."
   type        = bool
   default     = false
 }
@@ -214,18 +218,30 @@ variable "page" {
   description = "Whether page and API get one address by CloudFront. Not together with `domain`."
   type        = bool
   default     = false
+  validation {
+    condition     = !var.page || var.domain == null
+    error_message = "With `domain` AWS's own address is closed, which CloudFront asks: give `page_domain` in its place."
+  }
 }
 
 variable "page_domain" {
   description = "A domain of one's own for it, with a certificate of us-east-1."
   type        = object({ name = string, certificate_arn = string })
   default     = null
+  validation {
+    condition     = var.page_domain == null || var.page
+    error_message = "It takes `page`."
+  }
 }
 
 variable "web_acl_arn" {
   description = "A web ACL of AWS WAF for it. An HTTP API by itself cannot have one."
   type        = string
   default     = null
+  validation {
+    condition     = var.web_acl_arn == null || var.page
+    error_message = "A web ACL stands before CloudFront: it takes `page`, and would fence nothing without."
+  }
 }
 
 variable "vpc" {
@@ -243,4 +259,10 @@ variable "bulk_buckets" {
     condition     = alltrue([for bucket in var.bulk_buckets : can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", bucket))])
     error_message = "Names of buckets, without s3:// and without a prefix."
   }
+}
+
+variable "ocr_image" {
+  description = "Image of the function that does steps of pixels and reads text in them (infra/docker/ocr.Dockerfile), in ECR; the zips without it."
+  type        = string
+  default     = null
 }

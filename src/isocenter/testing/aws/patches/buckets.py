@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +22,7 @@ def patch() -> None:
     _mean_policies()
     _understand_logs()
     _end_markers()
+    _list_without_copies()
     _encode_keys_of_versions()
 
 
@@ -71,6 +73,13 @@ def _end_markers() -> None:
     """moto fails at emptying a bucket of versions where the last of an object is the mark of its deletion."""
     markers: Any = models.FakeDeleteMarker
     markers.dispose = lambda self, garbage=False: None
+
+
+def _list_without_copies() -> None:
+    """moto copies every version there is, to the bottom, for each page of them: a thousand objects take minutes."""
+    kinds: tuple[Any, ...] = (models.FakeKey, models.FakeDeleteMarker)
+    for kind in kinds:
+        kind.__deepcopy__ = lambda self, memo: copy.copy(self)
 
 
 def _encode_keys_of_versions() -> None:
