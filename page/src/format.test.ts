@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { bytes, date, decimal, duration, time } from "./format";
-import { personName, wildcard } from "./api/studies";
+import { keysFor, personName, wildcard } from "./api/studies";
 import { addressOf, placeOf } from "./router";
 import { printable, reasonFor } from "./upload/engine";
 
@@ -22,6 +22,25 @@ test("names are put in the order they are read in", () => {
 
 test("what is typed finds itself anywhere, and cannot make a pattern of its own", () => {
   expect(wildcard(" a*b\\c ")).toBe("*a?b?c*");
+});
+
+test("words are looked for under every key, in the usual writings where the server tells case apart", () => {
+  expect(keysFor("  ")).toEqual([]);
+  const asked = keysFor("knee").map(({ name, value, fuzzy }) => [name, value, fuzzy === true]);
+  expect(asked).toEqual([
+    ["PatientName", "*knee*", false],
+    ["PatientName", "knee", true],
+    ["PatientID", "*knee*", false],
+    ["PatientID", "*KNEE*", false],
+    ["AccessionNumber", "*knee*", false],
+    ["AccessionNumber", "*KNEE*", false],
+    ["StudyDescription", "*knee*", false],
+    ["StudyDescription", "*KNEE*", false],
+    ["StudyDescription", "*Knee*", false],
+  ]);
+  expect(keysFor("123").length).toBe(5); // no case, so each key once
+  expect(keysFor("Novotny, Petr")[1]).toEqual({ name: "PatientName", value: "Novotny Petr", fuzzy: true });
+  expect(keysFor("*").some((key) => key.fuzzy)).toBe(false);
 });
 
 test("addresses lead back to where they are of", () => {

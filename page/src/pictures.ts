@@ -73,6 +73,9 @@ export function picture(address: string, signal: AbortSignal, label = ""): HTMLE
   return frame;
 }
 
+/** The empty frame of what has no picture. */
+export const noPicture = (): HTMLElement => h("span", { class: "picture none" });
+
 /** Let go of every picture: another caller must not see them. */
 export function forgetPictures(): void {
   for (const url of kept.values()) URL.revokeObjectURL(url);

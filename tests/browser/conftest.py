@@ -182,7 +182,9 @@ class Visit:
 
     def settled(self) -> None:
         """Until what was asked for is drawn: two frames on."""
-        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))")
+        self.page.evaluate(
+            "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
+        )
         self.page.wait_for_timeout(120)
 
     def pixels(self, place: int = 1, middle: float = 0.5) -> np.ndarray[Any, Any]:

@@ -78,7 +78,12 @@ def as_rekognition_tells(picture: Picture, boxes: list[TextBox]) -> dict[str, An
             "Width": box.width / columns,
             "Height": box.height / rows,
         }
-        line: dict[str, Any] = {"DetectedText": box.text, "Type": "LINE", "Id": number, "Confidence": box.confidence * 100}
+        line: dict[str, Any] = {
+            "DetectedText": box.text,
+            "Type": "LINE",
+            "Id": number,
+            "Confidence": box.confidence * 100,
+        }
         told.append({**line, "Geometry": {"BoundingBox": place, "Polygon": []}})
     words = [{**line, "Type": "WORD"} for line in told for _ in line["DetectedText"].split()]
     return {"TextDetections": told + words[:100], "TextModelVersion": "3.0"}

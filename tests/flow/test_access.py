@@ -36,7 +36,13 @@ BY_LINK = {"/delivered/{token}"}  # open to whoever has been given a link; test_
 EVERYTHING = tuple(str(scope) for scope in Scope)
 READ_ONLY = ("images:read", "identified:read")
 FEEDS = ("/events", "/events/stream")
-LISTS = ("/jobs", "/pipelines", "/algorithms", "/deidentification/profiles", "/deliveries")  # what the caller may not see is not in them
+LISTS = (
+    "/jobs",
+    "/pipelines",
+    "/algorithms",
+    "/deidentification/profiles",
+    "/deliveries",
+)  # what the caller may not see is not in them
 OWN = ("/viewing/stores",)  # what the caller may do is told of the stores that the caller may see
 ELSEWHERE = tuple(f"{scope}@deidentified" for scope in Scope)
 

@@ -96,6 +96,24 @@ def _followed(server: Server, id: str) -> list[tuple[str, Any]]:
     return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in lines]
 
 
+def test_the_images_of_a_job_are_told_with_what_was_made_of_each(server: Server) -> None:
+    (job,) = (each for each in got(server, "/jobs")["jobs"] if each["pipeline"] == "validate-deidentify")
+    page = got(server, f"/jobs/{job['id']}/images")
+    assert (len(page["images"]), page["next"]) == (SLICES + 1, None)
+    made = [each for each in page["images"] if each["made"]]
+    assert len(made) == SLICES, "the picture was kept out, and nothing made of it"
+    for each in made:
+        (one,) = each["made"]
+        assert (each["image"]["store"], one["store"]) == ("raw", "deidentified")
+        assert each["image"]["study_uid"] != one["study_uid"]
+        (told,) = got(server, f"/jobs/{job['id']}/results?image={one['id']}")["results"]
+        assert told["said"]["study_instance_uid"] == one["study_uid"]
+    first = got(server, f"/jobs/{job['id']}/images?limit=3")
+    rest = got(server, f"/jobs/{job['id']}/images?limit=100&after={first['next']}")
+    assert (first["next"], rest["next"]) == (3, None)
+    assert first["images"] + rest["images"] == page["images"]
+
+
 def test_a_second_run_finds_everything_done_and_changes_nothing(server: Server) -> None:
     found = []
     for _ in range(2):

@@ -178,9 +178,10 @@ export class EventParser {
   private rest = "";
 
   push(chunk: string): Told[] {
-    this.rest += chunk.replace(/\r\n?/g, "\n");
-    const parts = this.rest.split("\n\n");
-    this.rest = parts.pop() ?? "";
+    const all = this.rest + chunk;
+    const end = all.endsWith("\r") ? all.length - 1 : all.length; // a line feed may follow
+    const parts = all.slice(0, end).replace(/\r\n?/g, "\n").split("\n\n");
+    this.rest = (parts.pop() ?? "") + all.slice(end);
     return parts.map(eventOf).filter((told) => told.data !== "");
   }
 }

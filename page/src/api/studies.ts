@@ -74,18 +74,40 @@ export function personName(raw: string): string {
 
 const rootOf = (store: string): string => `stores/${encodeURIComponent(store)}/dicomweb`;
 
-/** Keys that words are looked for in, one request each: QIDO knows no "or" between keys. */
-export const LOOKED_IN = ["PatientName", "PatientID", "AccessionNumber", "StudyDescription"] as const;
-
-/** What people type, as a wildcard: in names any words in any order are found by the server's own fuzzy matching. */
-export function wildcard(words: string): string {
-  const plain = words.trim().replace(/[*?\\]/g, "?");
-  return `*${plain}*`;
+/** A key that words are looked for under, one request each: QIDO knows no "or" between keys. */
+export interface Key {
+  name: string;
+  value: string;
+  /** Each word begins a word of the name, in any order. */
+  fuzzy?: boolean;
 }
 
-export function studiesQuery(sought: Sought, key: string | null, limit: number): string {
+/** What people type, as a wildcard; what is a wildcard itself stands for one letter. */
+export function wildcard(words: string): string {
+  return `*${words.trim().replace(/[*?\\]/g, "?")}*`;
+}
+
+/** The keys to ask for. Names are found whatever their case; the rest tells case apart, so usual writings are asked for. */
+export function keysFor(words: string): Key[] {
+  const plain = words.trim();
+  if (!plain) return [];
+  const upper = plain.toUpperCase();
+  const codes = [...new Set([plain, upper])];
+  const texts = [...new Set([...codes, plain.toLowerCase(), upper.slice(0, 1) + plain.slice(1).toLowerCase()])];
+  const name = plain.replace(/[,;^=*?\\]/g, " ").replace(/\s+/g, " ").trim();
+  return [
+    { name: "PatientName", value: wildcard(plain) },
+    ...(name ? [{ name: "PatientName", value: name, fuzzy: true }] : []),
+    ...codes.map((each) => ({ name: "PatientID", value: wildcard(each) })),
+    ...codes.map((each) => ({ name: "AccessionNumber", value: wildcard(each) })),
+    ...texts.map((each) => ({ name: "StudyDescription", value: wildcard(each) })),
+  ];
+}
+
+export function studiesQuery(sought: Sought, key: Key | null, limit: number): string {
   const query = new URLSearchParams({ limit: String(limit), orderby: sought.order });
-  if (key !== null && sought.words.trim()) query.set(key, wildcard(sought.words));
+  if (key !== null) query.set(key.name, key.value);
+  if (key?.fuzzy) query.set("fuzzymatching", "true");
   if (sought.from || sought.to) query.set("StudyDate", `${compact(sought.from)}-${compact(sought.to)}`);
   if (sought.modality) query.set("ModalitiesInStudy", sought.modality);
   query.append("includefield", "StudyDescription");
@@ -151,6 +173,11 @@ export async function oneStudy(store: string, uid: string, signal?: AbortSignal)
   const found = await page(`${rootOf(store)}/studies?${query}`, studyOf(store), signal);
   return found.items[0] ?? null;
 }
+
+const WITHOUT_PICTURE = new Set(["AU", "ASMT", "DOC", "KO", "M3D", "PLAN", "PR", "REG", "RTPLAN", "RTRECORD", "RTSTRUCT", "SR"]);
+
+/** Whether there is something to be seen: reports, marks and plans have no pixels. */
+export const isSeen = (series: Series): boolean => !WITHOUT_PICTURE.has(series.modality);
 
 export function seriesThumbnail(series: Series, side = 128): string {
   return `${rootOf(series.store)}/studies/${series.study}/series/${series.uid}/thumbnail?viewport=${side},${side}`;

@@ -5,6 +5,7 @@ import { isAbort, Problem } from "../api/client";
 import { button, h, newId, replace } from "../dom";
 import { bytes } from "../format";
 import { picture } from "../pictures";
+import { onAddress } from "../run/target";
 import { addressOf, type Place } from "../router";
 import { failure } from "../shell/messages";
 import type { View } from "../shell/shell";
@@ -114,5 +115,6 @@ function card(image: Image, signal: AbortSignal): HTMLElement {
         h("span", null, h("span", { class: "chip" }, words.kinds[image.kind] ?? image.kind), " ", bytes(image.size)),
       ),
     ),
+    h("div", { class: "acts" }, h("a", { class: "button", href: onAddress("run", { store: image.store, image: image.id }) }, text.run.title)),
   );
 }

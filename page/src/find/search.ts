@@ -1,7 +1,7 @@
 /** Searches that go on page by page; words are looked for under several keys at once and put together. */
 
 import {
-  LOOKED_IN,
+  keysFor,
   page,
   studiesQuery,
   studyOf,
@@ -25,7 +25,7 @@ export class StudySearch {
     private readonly sought: Sought,
     private readonly signal: AbortSignal,
   ) {
-    const keys = sought.words.trim() ? LOOKED_IN : [null];
+    const keys = sought.words.trim() ? keysFor(sought.words) : [null];
     this.open = keys.map((key) => studiesQuery(sought, key, PAGE));
   }
 

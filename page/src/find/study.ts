@@ -1,6 +1,7 @@
 /** One study: whose it is, and its series to look at or compare. */
 
 import {
+  isSeen,
   oneStudy,
   page,
   seriesOf,
@@ -14,7 +15,8 @@ import {
 import { Problem } from "../api/client";
 import { button, h, icon, replace, setAria } from "../dom";
 import { date, time } from "../format";
-import { picture } from "../pictures";
+import { noPicture, picture } from "../pictures";
+import { onAddress } from "../run/target";
 import { addressOf, type Place } from "../router";
 import { failure } from "../shell/messages";
 import type { View } from "../shell/shell";
@@ -71,6 +73,12 @@ export async function studyView(place: Place, signal: AbortSignal): Promise<View
     { class: "page study" },
     back,
     head(study, known.find((each) => each.name === store)),
+    h(
+      "div",
+      { class: "acts" },
+      h("a", { class: "button", href: onAddress("run", { store, study: uid }) }, text.run.title),
+      h("a", { class: "button", href: onAddress("deidentify", { store, study: uid }) }, text.run.deidentify),
+    ),
     h("h2", null, words.series),
     cards,
     rest,
@@ -120,7 +128,7 @@ function card(series: Series, signal: AbortSignal): { element: HTMLElement; draw
     h(
       "a",
       { href: viewAddress([chosen]) },
-      picture(seriesThumbnail(series, 256), signal),
+      isSeen(series) ? picture(seriesThumbnail(series, 256), signal) : noPicture(),
       h(
         "span",
         { class: "about" },
@@ -129,7 +137,7 @@ function card(series: Series, signal: AbortSignal): { element: HTMLElement; draw
         h("span", null, h("span", { class: "chip" }, series.modality || text.unknown), " ", words.images(series.instances)),
       ),
     ),
-    h("div", { class: "acts" }, compare),
+    h("div", { class: "acts" }, compare, h("a", { class: "button", href: onAddress("run", chosen), aria: { label: `${text.run.title}: ${label}` } }, text.run.title)),
   );
   return { element, draw };
 }

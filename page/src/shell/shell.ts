@@ -50,7 +50,7 @@ export function start(views: Record<string, Entry>): void {
     { bare: true, class: "button bare", icon: icon(...KEY) },
   );
   forget.hidden = !hasKey();
-  let tried = false;
+  let tried = hasKey();
   onKeyWanted(async () => {
     const given = await askForKey(tried);
     tried = true;
@@ -87,7 +87,7 @@ export function start(views: Record<string, Entry>): void {
     const here = new AbortController();
     shown = here;
     for (const [name, link] of links) setAria(link, { current: name === place.view ? "page" : undefined });
-    const entry = views[place.view];
+    const entry = Object.hasOwn(views, place.view) ? views[place.view] : undefined;
     replace(main, busy());
     document.body.classList.remove("whole");
     try {

@@ -165,6 +165,7 @@ export class Uploads {
       if (!entry.sha256) return this.over(entry, "failed", text.uploads.unreadable);
       return !signal.aborted;
     } catch (error) {
+      if (error instanceof Problem) return this.over(entry, "failed", wordsFor(error));
       return this.over(entry, "rejected", error instanceof ZipError ? zipWords(error) : text.uploads.unreadable);
     }
   }
@@ -312,7 +313,8 @@ export function fresh(name: string, size: number, open: () => Promise<Blob>): En
 /** Why a file was not taken, in plain words first. */
 export function reasonFor(receipt: Pick<Receipt, "outcome" | "code" | "detail">): string {
   if (receipt.outcome !== "rejected" && receipt.outcome !== "failed") return "";
-  const plain = text.uploads.reasons[receipt.code ?? ""] ?? "";
+  const code = receipt.code ?? "";
+  const plain = text.uploads.reasons[code] ?? text.operate.reasons[code] ?? "";
   const detail = receipt.detail ? text.uploads.because(receipt.detail.replace(/\.$/, "")) : "";
   return [plain, detail].filter(Boolean).join(" ");
 }

@@ -10,6 +10,7 @@ import { text } from "../text";
 import { VirtualList } from "../virtual_list";
 import { fromDrop, fromInput, type Picked } from "./chosen";
 import { fresh, isOver, Uploads, type Entry } from "./engine";
+import { prepareHashing } from "./hashing";
 import { giveUp } from "./session";
 
 const words = text.uploads;
@@ -29,6 +30,7 @@ window.addEventListener("beforeunload", (event) => {
 
 export async function uploadView(_place: Place, signal: AbortSignal): Promise<View> {
   const known: Store[] = await stores();
+  prepareHashing();
   const made = new UploadPage(engine(), known, signal);
   return { title: words.title, element: made.element };
 }

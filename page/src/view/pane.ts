@@ -45,6 +45,7 @@ export interface PaneEvents {
   moved: (pane: Pane, by: number) => void;
   looked: (pane: Pane) => void;
   windowed: (pane: Pane) => void;
+  drawn: (pane: Pane) => void;
 }
 
 const words = text.view;
@@ -408,6 +409,7 @@ export class Pane {
 
   /** What depends on how it is looked at. */
   private drawn(): void {
+    this.events.drawn(this);
     if (!this.shown || !this.content) return;
     const { viewport } = this;
     const colour = this.content.stack.form === "rgb8";
@@ -437,6 +439,14 @@ export class Pane {
     }
     const spacing = this.frame?.spacing?.[1] ?? 1;
     this.zoomed.textContent = words.zoomed(`${decimal((spacing / perPixel) * 100, 0)} %`);
+  }
+
+  /** Where a point of the image, in pixels from its upper left corner, is drawn. */
+  toScreen(): ((x: number, y: number) => readonly number[]) | null {
+    const data = this.viewport.getImageData() as { imageData?: unknown } | undefined;
+    if (!this.shown || !data?.imageData) return null;
+    const { imageData } = data;
+    return (x, y) => this.viewport.worldToCanvas(core.utilities.transformIndexToWorld(imageData as never, [x - 0.5, y - 0.5, 0]));
   }
 
   private point(event: PointerEvent): void {

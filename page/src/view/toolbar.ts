@@ -31,7 +31,7 @@ const DRAWN: Record<string, string[]> = {
   rectangle: ["M4 6h16v12H4z"],
   probe: ["M12 4v5M12 15v5M4 12h5M15 12h5", "M12 12v.01"],
   erase: ["M8 20h12M5 14l8-9 6 6-8 9H8z"],
-  invert: ["M12 3a9 9 0 1 0 0 18a9 9 0 1 0 0-18", "M12 3a9 9 0 0 1 0 18zM12 7h4M12 11h7M12 15h6"],
+  invert: ["M4 4h16v16H4z", "M20 4L4 20", "M20 8L8 20M20 12l-8 8M20 16l-4 4"],
   rotate: ["M20 12a8 8 0 1 1-2.5-5.8", "M20 3v5h-5"],
   flipAcross: ["M12 3v18M8 7l-5 10h5zM16 7l5 10h-5z"],
   flipDown: ["M3 12h18M7 8l10-5v5zM7 16l10 5v-5z"],
@@ -43,13 +43,15 @@ const DRAWN: Record<string, string[]> = {
   header: ["M5 3h10l4 4v14H5z", "M8 11h8M8 14h8M8 17h5"],
   help: ["M12 3a9 9 0 1 0 0 18a9 9 0 1 0 0-18", "M9.5 9.5a2.5 2.5 0 1 1 3.6 2.2c-.8.4-1.1.9-1.1 1.8M12 16.8v.01"],
   back: ["M15 5l-7 7 7 7"],
+  run: ["M4 5h9M4 12h6M4 19h6", "M14 10l6 4.5-6 4.5z"],
+  findings: ["M4 8V4h4M16 4h4v4M20 16v4h-4M8 20H4v-4", "M9 9h6v6H9z"],
   link: ["M10 14a4 4 0 0 0 5.7 0l3-3a4 4 0 0 0-5.7-5.7l-1 1", "M14 10a4 4 0 0 0-5.7 0l-3 3a4 4 0 0 0 5.7 5.7l1-1"],
 };
 
 export interface Acts {
   tool: (name: ToolName) => void;
   preset: (index: number) => void;
-  act: (name: "invert" | "rotate" | "flipAcross" | "flipDown" | "reset" | "clear" | "play" | "overlay" | "header" | "help" | "back") => void;
+  act: (name: "invert" | "rotate" | "flipAcross" | "flipDown" | "reset" | "clear" | "play" | "overlay" | "header" | "help" | "back" | "run" | "findings") => void;
   rate: (framesPerSecond: number) => void;
   layout: (layout: Layout) => void;
   link: (link: Link, on: boolean) => void;
@@ -64,6 +66,7 @@ export class Toolbar {
   private readonly play: HTMLButtonElement;
   private readonly overlay: HTMLButtonElement;
   private readonly header: HTMLButtonElement;
+  private readonly findings: HTMLButtonElement;
   private readonly layout: HTMLSelectElement;
   private readonly speed: HTMLInputElement;
 
@@ -79,6 +82,8 @@ export class Toolbar {
     this.play = plain("play", words.cine, "Space");
     this.overlay = plain("overlay", words.overlay, "T");
     this.header = plain("header", words.header, "D");
+    this.findings = plain("findings", text.run.overlay, "F");
+    this.findings.hidden = true;
     setAria(this.overlay, { pressed: "true" });
     setAria(this.header, { pressed: "false" });
     this.speed = h("input", { type: "number", min: "1", max: "60", value: "10", class: "rate", aria: { label: words.rate }, title: words.rate });
@@ -103,7 +108,7 @@ export class Toolbar {
       group(words.cine, this.play, this.speed),
       this.layout,
       linking(acts, links),
-      group(words.header, this.overlay, this.header, plain("help", text.help.title, "?")),
+      group(words.header, this.overlay, this.findings, this.header, plain("run", text.run.title), plain("help", text.help.title, "?")),
     );
   }
 
@@ -138,6 +143,12 @@ export class Toolbar {
     setAria(this.play, { label, pressed: String(on) });
     this.play.title = `${label} (Space)`;
     this.speed.value = String(rate);
+  }
+
+  /** Whether findings are drawn; without a job there is nothing to draw. */
+  setFindings(on: boolean): void {
+    this.findings.hidden = false;
+    setAria(this.findings, { pressed: String(on) });
   }
 
   setShown(overlay: boolean, header: boolean): void {

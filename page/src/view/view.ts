@@ -16,10 +16,12 @@ import {
   ZoomTool,
 } from "@cornerstonejs/tools";
 import { isAbort, Problem } from "../api/client";
-import { page, seriesOf, seriesQuery, seriesThumbnail, type Series } from "../api/studies";
+import { isSeen, page, seriesOf, seriesQuery, seriesThumbnail, type Series } from "../api/studies";
 import { h, replace, setAria } from "../dom";
-import { picture } from "../pictures";
+import { noPicture, picture } from "../pictures";
 import { addressOf, go, type Place } from "../router";
+import { FindingsOverlay } from "../run/overlay";
+import { onAddress } from "../run/target";
 import { announce, failure } from "../shell/messages";
 import type { View } from "../shell/shell";
 import { text } from "../text";
@@ -50,9 +52,10 @@ export async function viewerView(place: Place, signal: AbortSignal): Promise<Vie
   const series = place.parameters.getAll("series").map(seriesPlace).filter((each): each is SeriesPlace => each !== null);
   const image = place.parameters.get("image");
   renderingEngine();
-  const viewer = new Viewer(signal);
+  const job = place.parameters.get("job");
+  const viewer = new Viewer(signal, job ? new FindingsOverlay(job, signal) : null);
   // The panes are set up once they are in the document and have a size.
-  window.setTimeout(() => void viewer.start(series.slice(0, 4), image), 0);
+  window.setTimeout(() => void viewer.start(series.slice(0, 4), image, place.parameters.get("at")), 0);
   return { title: words.title, element: viewer.element, whole: true };
 }
 
@@ -73,7 +76,10 @@ class Viewer {
   private readonly tries = new WeakMap<Pane, number>();
   private study: SeriesPlace | null = null;
 
-  constructor(private readonly signal: AbortSignal) {
+  constructor(
+    private readonly signal: AbortSignal,
+    private readonly findings: FindingsOverlay | null,
+  ) {
     const acts: Acts = {
       tool: (name) => this.use(name),
       preset: (index) => this.preset(index),
@@ -83,6 +89,7 @@ class Viewer {
       link: (link, on) => void (on ? this.links.add(link) : this.links.delete(link)),
     };
     this.toolbar = new Toolbar(acts, this.links);
+    if (findings) this.toolbar.setFindings(true);
     this.header = new HeaderPanel(() => this.toggleHeader(false), signal);
     this.strip.hidden = true;
     this.element = h(
@@ -105,7 +112,7 @@ class Viewer {
 
   // ---- opening
 
-  async start(series: SeriesPlace[], image: string | null): Promise<void> {
+  async start(series: SeriesPlace[], image: string | null, at: string | null): Promise<void> {
     if (this.signal.aborted) return;
     this.setLayout(series.length > 2 ? "2x2" : series.length === 2 ? "1x2" : "1x1");
     this.use("window");
@@ -120,6 +127,9 @@ class Viewer {
       void this.listSeries(series[0]);
     }
     this.choose(this.panes[0]!);
+    const frames = this.panes[0]!.content?.stack.frames ?? [];
+    const wanted = at ? frames.findIndex((frame) => frame.image === at) : -1;
+    if (wanted > 0) void this.panes[0]!.show(wanted);
     if (usesCpu()) announce(words.cpu);
   }
 
@@ -205,7 +215,7 @@ class Viewer {
       h(
         "button",
         { type: "button", class: "pick", on: { click: open }, title: label },
-        picture(seriesThumbnail(series), this.signal),
+        isSeen(series) ? picture(seriesThumbnail(series), this.signal) : noPicture(),
         h("span", null, h("strong", null, label), h("small", null, `${series.modality || text.unknown} · ${text.study.images(series.instances)}`)),
       ),
     );
@@ -257,6 +267,7 @@ class Viewer {
         if (this.links.has("scroll") && by) for (const other of this.others(pane)) other.follow(pane, by);
         if (!this.playing) this.toldHeader();
       },
+      drawn: (pane: Pane): void => this.findings?.draw(pane),
       looked: (pane: Pane): void => this.together(pane, "zoom", (other) => {
         other.viewport.setZoom(pane.viewport.getZoom());
         other.viewport.setPan(pane.viewport.getPan());
@@ -353,8 +364,20 @@ class Viewer {
       header: () => this.toggleHeader(this.header.element.hidden === true),
       help: () => showHelp(),
       back: () => this.back(),
+      run: () => this.run(),
+      findings: () => {
+        if (this.findings) this.toolbar.setFindings(this.findings.toggle(this.panes));
+      },
     };
     all[name]();
+  }
+
+  /** Work on what is open in the chosen place. */
+  private run(): void {
+    const { content, frame } = this.active ?? {};
+    const [store, series] = content?.key.split("/") ?? [];
+    const place = [...this.opened.values()].find((each) => each.place?.store === store && each.place?.series === series)?.place;
+    if (content) go(onAddress("run", { store: content.store, study: place?.study ?? null, series: place?.series ?? null, image: frame?.image ?? null }));
   }
 
   private back(): void {
@@ -456,6 +479,7 @@ class Viewer {
       0: () => this.act("reset"),
       t: () => this.act("overlay"),
       d: () => this.act("header"),
+      f: () => this.act("findings"),
       "?": () => this.act("help"),
       Escape: () => this.act("back"),
       Delete: () => this.removeMark(),

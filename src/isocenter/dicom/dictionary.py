@@ -15,9 +15,7 @@ LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 # The others by their code, with a 16-bit length.
 SHORT_VRS = {code: code.decode() for code in VRS - LONG_VRS}
 
-_REPEATERS = [
-    (re.compile(mask.replace("x", "[0-9A-F]") + "$", re.I), entry) for mask, entry in REPEATERS.items()
-]
+_REPEATERS = [(re.compile(mask.replace("x", "[0-9A-F]") + "$", re.I), entry) for mask, entry in REPEATERS.items()]
 
 
 @lru_cache(maxsize=4096)

@@ -29,8 +29,9 @@ _TYPES: Final = {
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,150}\Z")
 _ABSENT: Final = (
     "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-    "<title>Isocenter</title><h1>Isocenter</h1><p>The server runs; its page was not built. In a checkout, with Node.js"
-    " 20 or later: <code>make page</code>, then load this again. Wheels hold it already."
+    "<link rel=icon href='data:,'><title>Isocenter</title><h1>Isocenter</h1>"
+    "<p>The server runs; its page was not built. In a checkout, with Node.js 20 or later: <code>make page</code>,"
+    " then load this again. Wheels hold it already."
     "<p><a href=/docs>Every route</a> works without it.</html>"
 )
 

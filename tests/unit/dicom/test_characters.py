@@ -107,8 +107,8 @@ def test_terms_and_escape_sequences_are_those_of_pydicom() -> None:
 
 
 def test_tables_are_those_of_pydicom() -> None:
-    assert tables.ATTRIBUTES == pydicom._dicom_dict.DicomDictionary
-    assert tables.REPEATERS == pydicom._dicom_dict.RepeatersDictionary
-    assert tables.UIDS == pydicom._uid_dict.UID_dictionary
+    assert pydicom._dicom_dict.DicomDictionary == tables.ATTRIBUTES
+    assert pydicom._dicom_dict.RepeatersDictionary == tables.REPEATERS
+    assert pydicom._uid_dict.UID_dictionary == tables.UIDS
     assert tables.private_attributes() == pydicom._private_dict.private_dictionaries
     assert tables.tags() == {word: tag for word, tag in pydicom.datadict.keyword_dict.items() if word}

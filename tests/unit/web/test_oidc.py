@@ -73,7 +73,7 @@ def test_a_token_without_one_of_our_scopes_is_refused(scope: Any) -> None:
 
 
 def test_access_tokens_of_cognito_name_their_client_in_place_of_an_audience() -> None:
-    cognito = {"aud": None, "client_id": "isocenter", "token_use": "access"}
+    cognito: dict[str, Any] = {"aud": None, "client_id": "isocenter", "token_use": "access"}
     assert authenticator().authenticate(token(**cognito)).actor == "oidc:x"
     for wrong in ({"token_use": "id"}, {"token_use": None}, {"client_id": "another"}, {"client_id": None}):
         with pytest.raises(Unauthenticated):

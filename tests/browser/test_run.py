@@ -1,0 +1,148 @@
+"""Running algorithms and pipelines from the page: a form from the schema, the job as it goes, findings on the image."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+_spec = importlib.util.spec_from_file_location("working", Path(__file__).with_name("working.py"))
+assert _spec is not None
+assert _spec.loader is not None
+working: Any = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(working)
+
+
+@pytest.fixture(scope="module")
+def running(needed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with working.work(tmp_path_factory.mktemp("run") / "home") as made:
+        yield made
+
+
+@pytest.fixture
+def visit(running: Any, visits: Any) -> Any:
+    return visits(running.server)
+
+
+def test_an_algorithm_is_chosen_set_and_run_and_its_findings_lie_on_the_image(running: Any, visit: Any) -> None:
+    page = visit.go(f"study?store=raw&study={running.study}", ".cards")
+    page.locator(".card", has_text="CT").get_by_role("link", name=re.compile("^Run:")).click()
+    page.wait_for_selector("text=What to run")
+    page.get_by_label("What to run").select_option("algorithm/labels")
+    page.get_by_label("Image", exact=True).select_option(index=1)
+    working.checked(visit, ".fields input")
+    # What is wrong is said beside its field, and nothing is started.
+    page.get_by_label("Confidence").fill("7")
+    page.get_by_role("button", name="Start").click()
+    assert page.locator(".field .bad").first.inner_text() == "It can be at most 1."
+    page.get_by_label("Most").fill("2.5")
+    page.get_by_label("Most").blur()
+    assert "whole number" in page.locator(".fields").inner_text()
+    assert running.json("GET", "/jobs")["jobs"] == []
+    working.pictured(visit, "run")
+    page.get_by_label("Confidence").fill("0.4")
+    page.get_by_label("Most").fill("10")
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_selector(".result .marked polygon", timeout=60_000)
+    image = running.images(running.study, running.ct)[1]
+    (job,) = running.json("GET", "/jobs")["jobs"]
+    (told,) = running.json("GET", f"/jobs/{job['id']}/results?image={image}")["results"]
+    findings = told["said"]["findings"]
+    assert {each["label"] for each in findings} >= {"body"}
+    rows = page.locator(".result tbody tr")
+    assert rows.count() == len(findings)
+    assert page.locator(".result .marked polygon").count() == len(findings)
+    x, y, width, height = findings[0]["box"]
+    points = page.locator(".result .marked polygon").first.get_attribute("points")
+    assert points == f"{x:g},{y:g} {x + width:g},{y:g} {x + width:g},{y + height:g} {x:g},{y + height:g}"
+    working.checked(visit, ".result .marked polygon")
+    working.pictured(visit, "job-findings")
+    # On the image itself: where the viewer draws a box, the pixels of its corners are.
+    page.get_by_role("link", name="Show on the image").click()
+    page.wait_for_selector("svg.findings polygon")
+    page.wait_for_function("() => document.querySelector('.corner.bl').innerText.includes('2 / 3')")
+    visit.settled()
+    visit.picture("viewer-findings")
+    drawn = page.locator("svg.findings polygon").first.get_attribute("points")
+    corner = [float(part) for part in drawn.split(" ")[0].split(",")]
+    box = page.locator("svg.findings").bounding_box()
+    page.mouse.move(box["x"] + corner[0] + 1, box["y"] + corner[1] + 1)
+    found = re.match(r"x (-?\d+) y (-?\d+)", page.locator(".readout").inner_text())
+    assert found is not None
+    assert (int(found[1]), int(found[2])) == pytest.approx((x, y), abs=1)
+    assert "body" in page.locator("svg.findings").text_content()
+    page.keyboard.press("f")
+    visit.settled()
+    assert page.locator("svg.findings polygon").count() == 0
+    page.locator("[data-name='findings']").click()
+    page.wait_for_selector("svg.findings polygon")
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function("() => document.querySelector('.corner.bl').innerText.includes('3 / 3')")
+    page.wait_for_function("() => !document.querySelector('svg.findings polygon')")  # nothing was found on that one
+    # Enlarged, it stays with what it marks.
+    page.keyboard.press("ArrowUp")
+    page.wait_for_selector("svg.findings polygon")
+    page.keyboard.press("+")
+    visit.settled()
+    assert page.locator("svg.findings polygon").first.get_attribute("points") != drawn
+
+
+def test_a_pipeline_runs_over_the_study_is_followed_and_its_results_are_opened(running: Any, visit: Any) -> None:
+    page = visit.go(f"run?on=raw/{running.study}/{running.us}", "text=What to run")
+    page.get_by_label("What to run").select_option("pipeline/annotate")
+    assert "three-circles" in page.locator(".steps").inner_text()
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_selector(".chip.state.done", timeout=60_000)
+    # It was followed by events, with no look between.
+    assert any("/events" in each for each in visit.requests)
+    page.get_by_role("link", name=re.compile("Open result 1")).first.click()
+    page.wait_for_selector(".pane.shown")
+    visit.settled()
+    shown = visit.pixels(middle=0.95)
+    reddish = (shown[..., 0] > 200) & (shown[..., 1] < 60) & (shown[..., 2] < 60)
+    greenish = (shown[..., 1] > 200) & (shown[..., 0] < 60) & (shown[..., 2] < 60)
+    assert np.count_nonzero(reddish) > 50
+    assert np.count_nonzero(greenish) > 50
+
+
+def test_hostile_words_in_findings_are_shown_as_words(running: Any, visit: Any) -> None:
+    image = running.images(*running.nasty)[0]
+    page = visit.page
+
+    def spoilt(route: Any) -> None:
+        answer = route.fetch()
+        told = json.loads(answer.text())
+        for each in told["results"]:
+            each["said"]["algorithm"] = working.NASTY
+            for finding in each["said"]["findings"]:
+                finding["label"], finding["values"] = working.NASTY, {working.NASTY: 1}
+        route.fulfill(response=answer, json=told)
+
+    page.route("**/results?**", spoilt)
+    body = {"url": f"isocenter:{image}", "algorithm": "labels"}
+    job = running.json("POST", "/process", body)["job"]
+    visit.go(f"job?id={job}", ".result tbody tr")
+    assert page.locator(".result tbody tr td").first.inner_text() == working.NASTY
+    assert working.NASTY in page.locator(".result h3").inner_text()
+    assert page.locator(".result img[src='x']").count() == 0
+    page.get_by_role("link", name="Show on the image").click()
+    page.wait_for_selector("svg.findings text")
+    assert page.locator("svg.findings text").first.text_content() == working.NASTY
+    visit.go(f"run?on=raw/{running.nasty[0]}", "text=What to run")
+    page.wait_for_function("() => document.querySelector('.target a').innerText.includes('onerror')")
+
+
+def test_where_events_do_not_come_through_it_looks_again_and_again(running: Any, visit: Any) -> None:
+    visit.expected.append("Failed to load resource")
+    page = visit.page
+    page.route("**/jobs/*/events", lambda route: route.abort())
+    job = running.json("POST", "/pipelines/analyse/runs", {"study_uid": running.nasty[0]})["id"]
+    visit.go(f"job?id={job}", ".job-head")
+    page.wait_for_selector(".chip.state.done", timeout=60_000)
+    page.wait_for_selector(".result")
