@@ -38,7 +38,7 @@ ocr: $(VENV)/.base
 
 # All checks and all tests.
 test: check system page
-	$(BIN)/pytest -n 3 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from _pytest.nodeid import coerce_node_id
 from hypothesis import settings
 
 from isocenter.adapters.memory.api_keys import MemoryApiKeys
@@ -30,6 +31,19 @@ from isocenter.ports.platform import Platform
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of one group on one worker: pytest-xdist 3.8 writes groups where pytest 9.2 no longer reads them."""
+    if not getattr(config.option, "loadgroup", False):
+        return
+    for item in items:
+        groups = sorted({str(mark.args[0]) for mark in item.iter_markers("xdist_group")})
+        if groups:
+            told: Any = item
+            told._id = coerce_node_id(f"{item.nodeid}@{'_'.join(groups)}")
+
 
 AUDIT_KEY = b"audit key of the tests, 32 bytes"
 

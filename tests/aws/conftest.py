@@ -19,13 +19,6 @@ ROOT = Path(__file__).parents[2]
 STATE = "state-of-terraform"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All in one process, as there is one AWS."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("aws"))
-
-
 @dataclass(frozen=True)
 class Deployed:
     """AWS as Terraform left it."""

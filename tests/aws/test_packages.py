@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from tests.aws.conftest import ROOT
 
+pytestmark = pytest.mark.xdist_group("aws")
+
 MOST_UNZIPPED = 262_144_000
 MACHINES = {"x86_64": 62, "arm64": 183}  # as the header of an ELF file tells them
 

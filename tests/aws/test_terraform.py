@@ -13,6 +13,8 @@ from tests.aws.conftest import ROOT, STATE, Deployed
 
 from isocenter.testing.aws.terraform import lacking
 
+pytestmark = pytest.mark.xdist_group("aws")
+
 TERRAFORM = ROOT / "infra" / "terraform"
 
 

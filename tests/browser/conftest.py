@@ -44,12 +44,6 @@ BUNDLED = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("browser"))
-
-
 def lacking() -> str | None:
     """What these tests need and this machine has not."""
     if shutil.which("chromium") is None:

@@ -16,6 +16,8 @@ from isocenter.dicom.decode import decode_frame
 from isocenter.testing import instances
 from isocenter.testing.pixel_samples import bundled_image, read_sample
 
+pytestmark = pytest.mark.xdist_group("browser")
+
 MR_KIN = ("MR", "J2K", "JPEG-LS", "RLE", "BIG-ENDIAN")
 NAMES = {"MR": "MR_small.dcm", "DEFLATED": "image_dfl.dcm", "JPEG-12": "JPGExtended.dcm", "LOSSY-J2K": "693_J2KI.dcm"}
 
@@ -293,7 +295,7 @@ def test_help_and_the_way_back_by_keys(world: Any, visit: Any) -> None:
     page.wait_for_selector("dialog[open]")
     assert "Previous and next image" in page.locator("dialog").inner_text()
     page.keyboard.press("Escape")
-    assert page.locator("dialog").count() == 0
+    page.wait_for_selector("dialog", state="detached")
     page.keyboard.press("Escape")
     page.wait_for_selector(".person")
 

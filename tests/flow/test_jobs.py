@@ -97,7 +97,8 @@ def _followed(server: Server, id: str) -> list[tuple[str, Any]]:
 
 
 def test_the_images_of_a_job_are_told_with_what_was_made_of_each(server: Server) -> None:
-    (job,) = (each for each in got(server, "/jobs")["jobs"] if each["pipeline"] == "validate-deidentify")
+    _, job = posted(server, "/pipelines/validate-deidentify/runs", {"all": True})
+    assert over(server, job["id"])["state"] == "done"
     page = got(server, f"/jobs/{job['id']}/images")
     assert (len(page["images"]), page["next"]) == (SLICES + 1, None)
     made = [each for each in page["images"] if each["made"]]

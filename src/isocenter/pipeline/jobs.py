@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-import structlog
-
 from isocenter.archive.store import Caller, new_id
 from isocenter.errors import BadRequest, Conflict, NotFound, Saturated
 from isocenter.jobs import Counts, Job, JobState, Task
@@ -17,8 +15,6 @@ from isocenter.pipeline.plan import Batch, Plan
 from isocenter.ports.platform import Platform
 from isocenter.ports.workflow import Workflow
 from isocenter.records import ImageQuery, ImageRecord, now
-
-log = structlog.get_logger()
 
 _PAGE = 1000
 _MOST_IMAGES = 1_000_000
@@ -191,7 +187,6 @@ class Jobs:
         job = self._jobs.create(made, chunks)
         if job == made:
             self._audit.append([caller.entry("job.start", store=plan.store, count=len(found))])
-            log.info("a job begins", job=job.id, pipeline=plan.name, images=len(found))
         self._give(job, 0)
         return job
 

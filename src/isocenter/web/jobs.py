@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import anyio.to_thread
 import orjson
+import structlog
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
@@ -27,6 +28,7 @@ from isocenter.web.errors import problems
 from isocenter.web.sending import json_response
 from isocenter.web.services import Services
 
+log = structlog.get_logger()
 router = APIRouter(tags=["jobs"])
 
 Processor = Annotated[Access, requires(Scope.PROCESS)]
@@ -178,6 +180,7 @@ def run(
         job = services.jobs.start_with(plan, over.images, access.caller, id=id, priority=over.priority)
     else:
         job = services.jobs.start(plan, _query(plan, over), access.caller, id=id, priority=over.priority)
+    log.info("a job begins", job=job.id)  # with the id of this request, which joins them
     return json_response(_view(services, job), 202, headers={"Location": f"/jobs/{job.id}"})
 
 
