@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 HOME_DIR ?= isocenter-home
 PORT ?= 8042
 
-.PHONY: run ocr page test check format bench system lambda test-aws lock clean
+.PHONY: run ocr page test check format bench system lambda test-aws test-page lock clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.base: requirements/base.txt pyproject.toml
@@ -64,7 +64,11 @@ lambda: $(VENV)/.base
 
 # The Terraform applied to moto's server, and the zips run as Lambda runs them.
 test-aws: $(VENV)/.dev
-	$(BIN)/pytest tests/aws
+	ISOCENTER_TEST_AWS=1 $(BIN)/pytest tests/aws
+
+# The page in Debian's Chromium.
+test-page: $(VENV)/.dev system page
+	ISOCENTER_TEST_PAGE=1 $(BIN)/pytest tests/browser
 
 # New locks after a change of pyproject.toml; takes uv.
 lock:

@@ -23,8 +23,6 @@ from isocenter.adapters.aws.table import create_table
 from isocenter.testing.aws.cloud import REGION, Cloud, cloud
 from isocenter.testing.instances import ct_slice
 
-pytestmark = pytest.mark.xdist_group("aws")
-
 GATEWAY = ROOT / "infra" / "cloudformation" / "gateway.yaml"
 MODULES = ROOT / "infra" / "terraform" / "modules"
 STACK, PACKAGES = "gateway", "packages-for-a-stack"

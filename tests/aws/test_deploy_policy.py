@@ -6,10 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
-import pytest
 from tests.aws.conftest import ROOT
-
-pytestmark = pytest.mark.xdist_group("aws")
 
 POLICY = json.loads((ROOT / "infra" / "deploy-policy.json").read_text("utf-8"))
 STATEMENTS = POLICY["Statement"]

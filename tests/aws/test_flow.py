@@ -11,14 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pytest
 import requests
 from tests.aws.conftest import ROOT, Deployed, api_key
 
 from isocenter.testing.aws.state import Faults
 from isocenter.testing.instances import ct_slice
-
-pytestmark = pytest.mark.xdist_group("aws")
 
 OBJECTS = int(os.environ.get("ISOCENTER_TEST_AWS_OBJECTS", "60"))
 

@@ -18,8 +18,6 @@ from isocenter.testing.aws.cloud import REGION, Cloud, cloud
 CODE = """
 import json
 
-pytestmark = pytest.mark.xdist_group("aws")
-
 def handler(event, context):
     told = event["requestContext"].get("authorizer")
     return {"statusCode": 200, "headers": {"access-control-allow-origin": "*", "x-function": "asked"},

@@ -25,8 +25,6 @@ CODE = """
 import json, os, time
 import within_layer
 
-pytestmark = pytest.mark.xdist_group("aws")
-
 def handler(event, context):
     if "Records" in event:
         bodies = [json.loads(each["body"]) for each in event["Records"]]

@@ -8,8 +8,6 @@ from isocenter.testing.aws.actions import of_s3, of_service
 from isocenter.testing.aws.iam import evaluate
 from isocenter.testing.aws.signatures import Asked
 
-pytestmark = pytest.mark.xdist_group("aws")
-
 TLS = {"aws:securetransport": "true"}
 
 

@@ -19,8 +19,6 @@ from isocenter.pipeline.steps.parameters import PARAMETERS
 from isocenter.records import CommitOutcome
 from isocenter.testing.instances import ct_slice
 
-pytestmark = pytest.mark.xdist_group("aws")
-
 SERVICE = "isocenter-dev"
 FUNCTIONS = ROOT / "src" / "isocenter" / "bootstrap" / "functions"
 

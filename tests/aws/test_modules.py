@@ -12,8 +12,6 @@ import pytest
 from tests.aws.conftest import ROOT
 from tests.aws.modules import MODULES, TESTED, Module
 
-pytestmark = pytest.mark.xdist_group("aws")
-
 
 @pytest.mark.parametrize("name", TESTED)
 def test_options_make_what_they_should_and_bad_values_are_refused(name: str, tmp_path: Path) -> None:

@@ -25,8 +25,6 @@ SCRIPT = """
 import importlib, json, sys
 import isocenter, numpy
 from PIL import Image, ImageDraw
-
-pytestmark = pytest.mark.xdist_group("aws")
 assert isocenter.__file__.startswith(sys.argv[1]), isocenter.__file__
 
 module, _, name = sys.argv[2].rpartition(".")

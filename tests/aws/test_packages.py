@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 from tests.aws.conftest import ROOT
 
-pytestmark = pytest.mark.xdist_group("aws")
-
 MOST_UNZIPPED = 262_144_000
 MACHINES = {"x86_64": 62, "arm64": 183}  # as the header of an ELF file tells them
 
@@ -117,7 +115,13 @@ def test_the_packages_alone_can_load_and_do_what_our_code_asks_of_them(packages:
     sources = [
         path.read_text("utf-8") for path in (ROOT / "src" / "isocenter").rglob("*.py") if "testing" not in path.parts
     ]
-    services = sorted({name for text in sources for name in re.findall(r"boto3\.client\(\s*\"([a-z0-9-]+)\"", text)})
+    services = sorted(
+        {
+            name
+            for text in sources
+            for name in re.findall(r"(?:clients\.client|create_client)\(\s*\"([a-z0-9-]+)\"", text)
+        }
+    )
     codecs = sorted({name for text in sources for name in re.findall(r"imagecodecs\.(\w+_(?:en|de)code)", text)})
     assert "stepfunctions" in services
     assert "jpegls_decode" in codecs

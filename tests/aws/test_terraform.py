@@ -13,8 +13,6 @@ from tests.aws.conftest import ROOT, STATE, Deployed
 
 from isocenter.testing.aws.terraform import lacking
 
-pytestmark = pytest.mark.xdist_group("aws")
-
 TERRAFORM = ROOT / "infra" / "terraform"
 
 

@@ -25,6 +25,8 @@ from isocenter.testing.server import Server, running
 from isocenter.web.page import FILES
 
 ROOT = Path(__file__).parents[2]
+if "ISOCENTER_TEST_PAGE" not in os.environ:
+    collect_ignore_glob = ["test_*.py"]  # `make test-page` runs them
 # Software rendering, so that a picture is the same on every machine; nothing of Chromium's own goes out.
 FLAGS = (
     "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -42,6 +44,12 @@ BUNDLED = {
     "PALETTE": "examples_palette.dcm",
     "US-YBR": "examples_ybr_color.dcm",
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 def lacking() -> str | None:

@@ -10,8 +10,6 @@ import pytest
 from isocenter.testing import instances
 from isocenter.testing.server import Server, running
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 STUDIES = 130  # more than one answer of the server holds
 NAMES = {17: "Novák^Jana", 18: "Novotny^Petr", 90: "Ürgüp^Ayşe", 91: "山田^太郎"}
 

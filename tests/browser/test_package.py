@@ -16,8 +16,6 @@ from tests.browser.conftest import ROOT
 
 from isocenter.web.page import FILES
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 MAIN_MOST, VIEWER_MOST = 80_000, 1_200_000  # bytes as gzip leaves them
 PAGE = ROOT / "page"
 

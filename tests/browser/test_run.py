@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 _spec = importlib.util.spec_from_file_location("working", Path(__file__).with_name("working.py"))
 assert _spec is not None
 assert _spec.loader is not None

@@ -20,8 +20,6 @@ import isocenter
 from isocenter.testing import instances
 from isocenter.testing.server import Server, running
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 AXE = ROOT / "page" / "node_modules" / "axe-core" / "axe.min.js"
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 IMG = "<img src=x onerror=alert(1)>"

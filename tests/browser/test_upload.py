@@ -14,8 +14,6 @@ import pytest
 from isocenter.testing import instances
 from isocenter.testing.server import Server, running
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 OVER = """() => {
   const told = document.querySelector('.overall .figures span')?.innerText ?? '';
   const found = /^([\\d,]+) of ([\\d,]+) files? done$/.exec(told);

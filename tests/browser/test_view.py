@@ -16,8 +16,6 @@ from isocenter.dicom.decode import decode_frame
 from isocenter.testing import instances
 from isocenter.testing.pixel_samples import bundled_image, read_sample
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 MR_KIN = ("MR", "J2K", "JPEG-LS", "RLE", "BIG-ENDIAN")
 NAMES = {"MR": "MR_small.dcm", "DEFLATED": "image_dfl.dcm", "JPEG-12": "JPGExtended.dcm", "LOSSY-J2K": "693_J2KI.dcm"}
 
