@@ -13,7 +13,8 @@ const packages = new Set();
 function finish(gathered) {
   return {
     name: "isocenter-finish",
-    closeBundle() {
+    closeBundle(error) {
+      if (error) return; // told by the build itself
       const assets = path.join(out, "assets");
       mkdirSync(assets, { recursive: true });
       for (const name of readdirSync(assets)) {
@@ -22,6 +23,7 @@ function finish(gathered) {
           writeFileSync(`${file}.gz`, gzipSync(readFileSync(file), { level: 9 }));
         }
       }
+      if (!packages.size) throw new Error("no package was seen in the bundle: its licences cannot be told");
       writeFileSync(path.join(out, "licences.txt"), gathered.text());
     },
   };

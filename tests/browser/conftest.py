@@ -6,6 +6,9 @@ import io
 import os
 import re
 import shutil
+import subprocess
+import sys
+import sysconfig
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -68,6 +71,38 @@ def needed() -> None:
         pytest.skip(missing)
 
 
+@pytest.fixture(scope="session")
+def wheel(needed: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Isocenter as it is shipped, the page in it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = "import sys; from hatchling.build import build_wheel; build_wheel(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", build, str(folder)], cwd=ROOT, capture_output=True, check=True)
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Python that has the wheel, and what it depends on from here, but nothing of the sources."""
+    folder = tmp_path_factory.mktemp("installed")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    (packages,) = folder.glob("lib/python*/site-packages")
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-index", "--no-deps"]
+    subprocess.run([*install, "--disable-pip-version-check", str(wheel)], check=True)
+    # A line of a .pth file is a folder to look in; what that folder's own .pth files name, as the sources, is not.
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    told = subprocess.run(
+        [python, "-c", "import isocenter; print(isocenter.__file__)"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.startswith(str(packages))
+    return str(python)
+
+
 def labelled(data: bytes, label: str, **changes: Any) -> bytes:
     """The same image as another instance of its own study, found by its Patient ID."""
     with warnings.catch_warnings():
@@ -100,8 +135,8 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def world(needed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with running(tmp_path_factory.mktemp("browser") / "home") as server:
+def world(installed: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with running(tmp_path_factory.mktemp("browser") / "home", python=installed) as server:
         made = World(server)
         assert server.stow(*(data for _, data in instances.sample_study())).status == 200
         for label, modality in (("CT", "CT"), ("CR", "CR"), ("US", "US")):

@@ -19,8 +19,8 @@ _spec.loader.exec_module(working)
 
 
 @pytest.fixture(scope="module")
-def running(needed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with working.work(tmp_path_factory.mktemp("deidentify") / "home") as made:
+def running(installed: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with working.work(tmp_path_factory.mktemp("deidentify") / "home", installed) as made:
         yield made
 
 

@@ -29,8 +29,8 @@ def small(number: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def archive(needed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("find") / "home") as server:
+def archive(installed: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("find") / "home", python=installed) as server:
         assert server.stow(*map(small, range(1, STUDIES + 1))).status == 200
         copy = instances.ct_slice(7, 1, size=16, PatientID="PSEUDONYM", PatientName="")
         assert server.stow(copy, path="/stores/deidentified/dicomweb/studies").status == 200
@@ -233,8 +233,8 @@ def key_of(server: Server, *scopes: str) -> str:
     return made.stdout.decode().strip()
 
 
-def test_a_server_that_asks_for_a_key(needed: None, tmp_path: Any, visits: Any) -> None:
-    with running(tmp_path / "home", ISOCENTER_AUTH="keys") as server:
+def test_a_server_that_asks_for_a_key(installed: str, tmp_path: Any, visits: Any) -> None:
+    with running(tmp_path / "home", python=installed, ISOCENTER_AUTH="keys") as server:
         key = key_of(server, "images:read", "images:write", "identified:read")
         weak = key_of(server, "process")
         boundary = "b"

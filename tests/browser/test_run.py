@@ -20,8 +20,8 @@ _spec.loader.exec_module(working)
 
 
 @pytest.fixture(scope="module")
-def running(needed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with working.work(tmp_path_factory.mktemp("run") / "home") as made:
+def running(installed: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with working.work(tmp_path_factory.mktemp("run") / "home", installed) as made:
         yield made
 
 
@@ -30,7 +30,12 @@ def visit(running: Any, visits: Any) -> Any:
     return visits(running.server)
 
 
+def started(running: Any) -> set[str]:
+    return {job["id"] for job in running.json("GET", "/jobs")["jobs"]}
+
+
 def test_an_algorithm_is_chosen_set_and_run_and_its_findings_lie_on_the_image(running: Any, visit: Any) -> None:
+    before = started(running)
     page = visit.go(f"study?store=raw&study={running.study}", ".cards")
     page.locator(".card", has_text="CT").get_by_role("link", name=re.compile("^Run:")).click()
     page.wait_for_selector("text=What to run")
@@ -44,15 +49,15 @@ def test_an_algorithm_is_chosen_set_and_run_and_its_findings_lie_on_the_image(ru
     page.get_by_label("Most").fill("2.5")
     page.get_by_label("Most").blur()
     assert "whole number" in page.locator(".fields").inner_text()
-    assert running.json("GET", "/jobs")["jobs"] == []
+    assert started(running) == before
     working.pictured(visit, "run")
     page.get_by_label("Confidence").fill("0.4")
     page.get_by_label("Most").fill("10")
     page.get_by_role("button", name="Start").click()
     page.wait_for_selector(".result .marked polygon", timeout=60_000)
     image = running.images(running.study, running.ct)[1]
-    (job,) = running.json("GET", "/jobs")["jobs"]
-    (told,) = running.json("GET", f"/jobs/{job['id']}/results?image={image}")["results"]
+    (job,) = started(running) - before
+    (told,) = running.json("GET", f"/jobs/{job}/results?image={image}")["results"]
     findings = told["said"]["findings"]
     assert {each["label"] for each in findings} >= {"body"}
     rows = page.locator(".result tbody tr")
@@ -91,6 +96,59 @@ def test_an_algorithm_is_chosen_set_and_run_and_its_findings_lie_on_the_image(ru
     page.keyboard.press("+")
     visit.settled()
     assert page.locator("svg.findings polygon").first.get_attribute("points") != drawn
+
+
+def test_masks_lie_on_the_pixels_that_they_are_of(running: Any, visit: Any) -> None:
+    image = running.images(running.study, running.ct)[1]
+    body = {"url": f"isocenter:{image}", "algorithm": "threshold", "parameters": {"lower": 300, "fill": True}}
+    told = running.json("POST", "/process", body)
+    page = visit.go(f"job?id={told['job']}", ".result .marked path")
+    assert page.locator(".result .marked path").count() == len(told["findings"])
+    working.checked(visit, ".result .marked path")
+    address = f"view?series=raw/{running.study}/{running.ct}&at={image}"
+    page = visit.go(address, ".pane.shown")
+    page.wait_for_function("() => document.querySelector('.corner.bl').innerText.includes('2 / 3')")
+    visit.settled()
+    plain = visit.pixels(middle=1.0)
+    page = visit.go(f"{address}&job={told['job']}", "svg.findings path")
+    visit.settled()
+    marked = visit.pixels(middle=1.0)
+    visit.picture("viewer-mask")
+    coloured = np.ptp(marked, axis=2) > 25
+    found = {}
+    for across in np.linspace(0.2, 0.8, 25):
+        for down in (0.3, 0.45, 0.6):
+            x, y, _ = visit.read(across, down)
+            row, column = int(down * marked.shape[0]), int(across * marked.shape[1])
+            found[x, y] = bool(coloured[row, column]), bool((np.ptp(plain, axis=2) > 25)[row, column])
+    inside = {place: bool(inside_mask(told["findings"], *place)) for place in found}
+    assert 3 < sum(inside.values()) < len(inside) - 3
+    agree = sum(found[place][0] == inside[place] for place in found)
+    assert agree >= 0.95 * len(found), "but at the very edges a pixel is tinted where it was found, and only there"
+    assert not any(was for _, was in found.values())
+    # Turned, the mask turns with the image.
+    page.keyboard.press("o")
+    page.keyboard.press("h")
+    visit.settled()
+    turned = np.ptp(visit.pixels(middle=1.0), axis=2) > 25
+    for across in np.linspace(0.3, 0.7, 9):
+        x, y, _ = visit.read(across, 0.5)
+        if inside_mask(told["findings"], x, y, least=2) is not None:
+            at = turned[turned.shape[0] // 2, int(across * turned.shape[1])]
+            assert bool(at) == inside_mask(told["findings"], x, y)
+
+
+def inside_mask(findings: list[dict[str, Any]], x: int, y: int, least: int = 0) -> bool | None:
+    """Whether a mask has the pixel; None where one within `least` of it differs."""
+    whole = np.zeros((256, 256), np.bool_)
+    for each in findings:
+        left, top, width, height = (int(side) for side in each["box"])
+        part = np.repeat(np.arange(len(each["mask"])) % 2 == 1, each["mask"]).reshape(height, width)
+        whole[top : top + height, left : left + width] |= part
+    if not (0 <= x < 256 and 0 <= y < 256):
+        return False if not least else None
+    near = whole[max(0, y - least) : y + least + 1, max(0, x - least) : x + least + 1]
+    return bool(whole[y, x]) if near.all() or not near.any() else None
 
 
 def test_a_pipeline_runs_over_the_study_is_followed_and_its_results_are_opened(running: Any, visit: Any) -> None:

@@ -22,8 +22,8 @@ OVER = """() => {
 
 
 @pytest.fixture
-def server(needed: None, tmp_path: Path) -> Iterator[Server]:
-    with running(tmp_path / "home") as server:
+def server(installed: str, tmp_path: Path) -> Iterator[Server]:
+    with running(tmp_path / "home", python=installed) as server:
         yield server
 
 

@@ -51,8 +51,8 @@ class Work:
 
 
 @contextmanager
-def work(home: Path) -> Iterator[Work]:
-    with running(home) as server:
+def work(home: Path, python: str) -> Iterator[Work]:
+    with running(home, python=python) as server:
         yield Work(server)
 
 

@@ -95,6 +95,8 @@ export interface Finding {
   box?: [number, number, number, number];
   polygon?: [number, number][];
   values?: Record<string, number>;
+  /** Runs of the pixels of the box, row by row: so many that are not meant, so many that are, and so on. */
+  mask?: number[];
 }
 
 export interface Made {

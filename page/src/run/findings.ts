@@ -74,7 +74,7 @@ export function findingsSection(result: Result, where: Where, job: string, signa
 
 function table(findings: Finding[], show: (frame: number) => void): HTMLElement {
   const row = (each: Finding): HTMLElement => {
-    const place = each.box ? words.box(...(each.box.map((value) => Number(decimal(value, 1))) as [number, number, number, number])) : each.polygon ? words.polygon(each.polygon.length) : words.whole;
+    const place = each.mask && each.box ? words.mask(Number(decimal(each.box[2], 0)), Number(decimal(each.box[3], 0)), ...(each.box.slice(0, 2) as [number, number])) : each.box ? words.box(...(each.box.map((value) => Number(decimal(value, 1))) as [number, number, number, number])) : each.polygon ? words.polygon(each.polygon.length) : words.whole;
     const values = Object.entries(each.values ?? {}).map(([name, value]) => `${name} ${decimal(value, 4)}`);
     return h(
       "tr",

@@ -10,6 +10,7 @@ export interface Mark {
   label: string;
   box?: readonly number[] | undefined;
   polygon?: readonly (readonly number[])[] | undefined;
+  mask?: readonly number[] | undefined;
 }
 
 export const marksOf = (findings: readonly Finding[]): Mark[] => findings.filter((each) => each.box || each.polygon);
@@ -37,10 +38,35 @@ export function colourOf(label: string): number {
   return sum % 6;
 }
 
+/** The pixels of a mask as a path in pixels of the image, a rectangle for each run of a row. */
+export function maskPath([x = 0, y = 0, width = 0]: readonly number[], runs: readonly number[]): string {
+  const parts: string[] = [];
+  let at = 0;
+  runs.forEach((run, place) => {
+    const end = at + run;
+    while (place % 2 === 1 && at < end) {
+      const row = Math.floor(at / width);
+      const next = Math.min(end, (row + 1) * width);
+      parts.push(`M${x + at - row * width} ${y + row}h${next - at}v1h${at - next}z`);
+      at = next;
+    }
+    at = end;
+  });
+  return parts.join("");
+}
+
+/** Outlines of boxes and polygons, and masks filled in their place. */
 export function drawnMarks(marks: readonly Mark[], at: (x: number, y: number) => readonly number[]): SVGElement[] {
-  return marks.map((mark) =>
-    shape("polygon", { points: outline(mark, at).map((point) => point.join(",")).join(" "), class: `found colour-${colourOf(mark.label)}` }),
-  );
+  return marks.map((mark) => {
+    const colour = `colour-${colourOf(mark.label)}`;
+    if (!mark.mask || !mark.box) {
+      return shape("polygon", { points: outline(mark, at).map((point) => point.join(",")).join(" "), class: `found ${colour}` });
+    }
+    // However the image is turned and enlarged, pixels go to the screen by one affine transform.
+    const [[ox = 0, oy = 0], [ax = 0, ay = 0], [bx = 0, by = 0]] = [at(0, 0), at(1, 0), at(0, 1)];
+    const transform = `matrix(${[ax - ox, ay - oy, bx - ox, by - oy, ox, oy].join(" ")})`;
+    return shape("path", { d: maskPath(mark.box, mark.mask), transform, class: `found mask ${colour}` });
+  });
 }
 
 /** The picture of a frame, `columns` by `rows` pixels, with the marks over it. */

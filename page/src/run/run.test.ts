@@ -3,7 +3,7 @@ import { EventParser } from "../api/jobs";
 import { firstFrame, inRange } from "../deidentify/evidence";
 import { countsOf, fitting, type Change } from "../deidentify/preview";
 import { kindOf, read } from "./form";
-import { outline } from "./marked";
+import { maskPath, outline } from "./marked";
 import { chosenOf } from "./target";
 
 test("fields follow the schema, and what is wrong is said", () => {
@@ -65,4 +65,10 @@ test("what work is on is an address of ours or nothing", () => {
   const at = (query: string) => chosenOf({ view: "run", parameters: new URLSearchParams(query) });
   expect(at("on=raw/1.2/3.4&image=a")).toEqual({ store: "raw", study: "1.2", series: "3.4", image: "a" });
   expect([at("on=raw"), at("on=raw/x"), at("")]).toEqual([null, null, null]);
+});
+
+test("a mask is drawn run by run, and a run that goes on below in each of its rows", () => {
+  expect(maskPath([10, 20, 3, 2], [2, 3, 1])).toBe("M12 20h1v1h-1zM10 21h2v1h-2z");
+  expect(maskPath([0, 0, 2, 2], [0, 4])).toBe("M0 0h2v1h-2zM0 1h2v1h-2z");
+  expect(maskPath([0, 0, 2, 2], [4])).toBe("");
 });

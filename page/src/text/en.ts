@@ -340,6 +340,7 @@ export const en = {
     place: "Place",
     values: "Values",
     box: (x: number, y: number, width: number, height: number): string => `x ${x} y ${y}, ${width} × ${height}`,
+    mask: (width: number, height: number, x: number, y: number): string => `Pixels within ${width} × ${height} at ${x}, ${y}`,
     polygon: (points: number): string => `Outline of ${points} points`,
     whole: "The whole image",
     found: (count: number): string => plural(count, "finding", "findings"),

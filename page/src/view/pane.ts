@@ -368,6 +368,17 @@ export class Pane {
     this.viewport.render();
   }
 
+  /** Zoom, pan, rotation and flips as they were, after the place has another size; nothing else moves by it. */
+  look(presentation: core.Types.ViewPresentation): void {
+    this.quiet = true;
+    try {
+      this.viewport.setViewPresentation(presentation);
+      this.viewport.render();
+    } finally {
+      this.quiet = false;
+    }
+  }
+
   zoom(factor: number): void {
     this.viewport.setZoom(this.viewport.getZoom() * factor);
     this.viewport.render();

@@ -251,11 +251,17 @@ class Viewer {
     if (!this.active && this.panes[0]) this.choose(this.panes[0]);
   }
 
-  /** Draw at the size there is now. Cornerstone passes a change over while a drawing is due, so that goes first. */
+  /**
+   * Draw at the size there is now, as large beside it as before: what filled its place fills it again. Cornerstone
+   * passes a change over while a drawing is due, so that goes first.
+   */
   private fit(): void {
     requestAnimationFrame(() =>
       requestAnimationFrame(() => {
-        if (!this.signal.aborted) renderingEngine().resize(true, true);
+        if (this.signal.aborted) return;
+        const looks = this.panes.filter((pane) => pane.shown).map((pane) => ({ pane, look: pane.viewport.getViewPresentation() }));
+        renderingEngine().resize(true, false);
+        for (const { pane, look } of looks) pane.look(look);
       }),
     );
   }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 
 Stored = npt.NDArray[Any]
 Shown = npt.NDArray[np.uint8]
+MOST_RUNS: Final = 50_000  # of one mask
 
 
 class Takes(StrEnum):
@@ -52,7 +53,8 @@ class Finding:
     """Something found in an image.
 
     `frame` counts from 1. `box` is x, y, width and height, `polygon` a ring of x and y, both in pixel coordinates of
-    that frame: (0, 0) is the upper left corner of the upper left pixel. `values` are measured, by name.
+    that frame: (0, 0) is the upper left corner of the upper left pixel. `values` are measured, by name. `mask` says
+    which pixels of the box it is: row by row from the upper left, so many that are not, then so many that are, and on.
     """
 
     label: str
@@ -61,6 +63,7 @@ class Finding:
     box: tuple[float, float, float, float] | None = None
     polygon: tuple[tuple[float, float], ...] | None = None
     values: Mapping[str, float] = field(default_factory=dict)
+    mask: tuple[int, ...] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What is stored and sent; parts that there are not are left out."""
@@ -71,7 +74,16 @@ class Finding:
             found["polygon"] = [list(point) for point in self.polygon]
         if self.values:
             found["values"] = dict(self.values)
+        if self.mask is not None:
+            found["mask"] = list(self.mask)
         return found
+
+
+def runs_of(mask: npt.NDArray[np.bool_]) -> tuple[int, ...]:
+    """What `Finding.mask` has of the pixels (rows, columns) of its box."""
+    flat = mask.reshape(-1)
+    changes = np.flatnonzero(np.diff(flat, prepend=False))
+    return tuple(np.diff(changes, prepend=0, append=flat.size).tolist())
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "labels": _BUILT_IN + "labels:labels",
     "quality": _BUILT_IN + "quality:quality",
     "text-regions": _BUILT_IN + "text_regions:text_regions",
+    "threshold": _BUILT_IN + "threshold:threshold",
     "three-circles": _BUILT_IN + "three_circles:three_circles",
     "to-jpeg": _BUILT_IN + "pictures:to_jpeg",
     "to-png": _BUILT_IN + "pictures:to_png",

@@ -12,7 +12,18 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from isocenter.algorithms.base import Algorithm, DataSetInput, Finding, Frame, Made, Output, Picture, Takes, Volume
+from isocenter.algorithms.base import (
+    MOST_RUNS,
+    Algorithm,
+    DataSetInput,
+    Finding,
+    Frame,
+    Made,
+    Output,
+    Picture,
+    Takes,
+    Volume,
+)
 from isocenter.algorithms.instances import InstanceSource
 from isocenter.algorithms.registry import Entry, loaded
 from isocenter.algorithms.volumes import nifti_volume, series_volume
@@ -190,8 +201,22 @@ def _is_finding(found: Any) -> bool:
         return False
     if ring is not None and not (isinstance(ring, tuple) and 3 <= len(ring) <= _MOST_POINTS and all(map(_point, ring))):
         return False
+    if found.mask is not None and not _is_mask(found.mask, box):
+        return False
     return isinstance(found.values, dict) and all(
         isinstance(name, str) and _VALUE.match(name) and _number(value) for name, value in found.values.items()
+    )
+
+
+def _is_mask(mask: Any, box: tuple[float, ...] | None) -> bool:
+    """Whether the runs are of whole pixels and fill the box; only the first of them may be empty."""
+    return (
+        isinstance(mask, tuple)
+        and box is not None
+        and 0 < len(mask) <= MOST_RUNS
+        and all(type(run) is int and run >= (place > 0) for place, run in enumerate(mask))
+        and all(float(side).is_integer() for side in box)
+        and sum(mask) == box[2] * box[3]
     )
 
 
@@ -206,6 +231,7 @@ def _plain(found: Finding) -> Finding:
         box=None if found.box is None else tuple(map(_as_number, found.box)),
         polygon=None if found.polygon is None else tuple(tuple(map(_as_number, point)) for point in found.polygon),
         values={name: _as_number(value) for name, value in found.values.items()},
+        mask=None if found.mask is None else tuple(map(_as_number, found.mask)),
     )
 
 

@@ -42,6 +42,7 @@ class Server:
     port: int = field(default_factory=lambda: free_port())
     process: subprocess.Popen[bytes] | None = None
     options: tuple[str, ...] = ()  # of `isocenter serve`
+    python: str = sys.executable
 
     @property
     def url(self) -> str:
@@ -55,7 +56,7 @@ class Server:
     def command(self, *arguments: str) -> list[str]:
         given = {**self.settings, "ISOCENTER_HOME": str(self.home), "PYTHONWARNINGS": "default"}
         variables = [f"{name}={value}" for name, value in given.items()]
-        return ["/usr/bin/env", *variables, sys.executable, "-c", _VERB, *arguments]
+        return ["/usr/bin/env", *variables, self.python, "-c", _VERB, *arguments]
 
     def start(self) -> Server:
         command = self.command("serve", "--port", str(self.port), *self.options)
@@ -151,9 +152,9 @@ class Server:
 
 
 @contextmanager
-def running(home: Path, *options: str, **settings: str) -> Iterator[Server]:
+def running(home: Path, *options: str, python: str = sys.executable, **settings: str) -> Iterator[Server]:
     """A server for as long as the context lasts."""
-    server = Server(home, settings, options=options).start()
+    server = Server(home, settings, options=options, python=python).start()
     try:
         yield server
     finally:

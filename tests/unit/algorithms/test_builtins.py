@@ -317,3 +317,60 @@ def test_a_ring_is_filled_and_widened() -> None:
 
 def test_a_jpeg_is_taken_as_well(run: Run) -> None:
     assert values(run("quality", jpeg_picture(), Kind.JPEG), "quality")["contrast"] > 0
+
+
+# Regions by threshold -----------------------------------------------------------------------------------------------
+
+
+def pixels_of(found: Finding, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """The mask of a finding over the whole frame, undone run by run."""
+    assert found.box is not None
+    assert found.mask is not None
+    x, y, width, height = (int(side) for side in found.box)
+    states = np.arange(len(found.mask)) % 2 == 1
+    whole = np.zeros(shape, np.bool_)
+    whole[y : y + height, x : x + width] = np.repeat(states, found.mask).reshape(height, width)
+    return whole
+
+
+def test_regions_by_threshold_have_their_pixels(run: Run) -> None:
+    rows, columns = np.mgrid[:60, :80]
+    disc = (rows - 25) ** 2 + (columns - 30) ** 2 <= 12**2
+    hole = (rows - 25) ** 2 + (columns - 30) ** 2 <= 4**2
+    bar = (rows >= 50) & (rows < 54) & (columns >= 70)
+    image = np.full((60, 80), 1000, np.uint16)
+    image[disc & ~hole], image[bar] = 1500, 1700
+    data = grey(image, RescaleSlope=2, RescaleIntercept=-1000, PixelSpacing=[0.5, 2])
+    ring, low = run("threshold", data, lower=1900, upper=2500).findings
+    assert np.array_equal(pixels_of(ring, image.shape), disc & ~hole)
+    assert np.array_equal(pixels_of(low, image.shape), bar)
+    area = int((disc & ~hole).sum())
+    expected = {"area": area / image.size, "area_mm2": float(area), "mean": 2000.0, "lowest": 2000.0, "highest": 2000.0}
+    assert ring.values == pytest.approx(expected)
+    assert low.box == (70, 50, 10, 4)
+    assert low.mask == (0, 40)
+    (whole, _) = run("threshold", data, lower=1900, fill=True).findings
+    assert np.array_equal(pixels_of(whole, image.shape), disc)
+    assert run("threshold", data, upper=1000).findings[0].box == (0, 0, 80, 60)
+    assert run("threshold", data, lower=9000).findings == ()
+    assert len(run("threshold", data, lower=1900, most=1).findings) == 1
+    assert len(run("threshold", data, lower=1900, least=0.05).findings) == 1
+    # Without limits what is bright counts, and what is sent is what was found.
+    told = run("threshold", data).findings[0].as_json()
+    assert sum(told["mask"]) == told["box"][2] * told["box"][3]
+    with pytest.raises(BadRequest):
+        run("threshold", data, lower=2, upper=1)
+
+
+def test_regions_of_colour_and_of_noise(run: Run) -> None:
+    """Colour goes by its luminance; what is too ragged has its box alone."""
+    assert run("threshold", png_picture(), Kind.PNG).findings
+    noise = np.random.default_rng(1).integers(0, 2, (400, 400)).astype(np.uint16)
+    noise[::2, :] = 1  # all of one piece
+    (found,) = run("threshold", grey(noise * 100, RescaleSlope=1, RescaleIntercept=0), lower=50).findings
+    assert found.mask is not None
+    rough = np.zeros((600, 600), np.uint16)
+    rough[:, ::2] = 1
+    rough[0] = 1
+    (comb,) = run("threshold", grey(rough, RescaleSlope=1, RescaleIntercept=0), lower=1).findings
+    assert (comb.box, comb.mask) == ((0, 0, 600, 600), None)

@@ -51,7 +51,7 @@ def test_what_is_refused_is_refused_for_its_own_fault(analysis: Analysis, part: 
     faults, tried = [], 0
     for file in PARTS[part]():
         kind = kind_of(file)
-        for name in ("three-circles", "labels", "window-suggest") if kind is not None else ():
+        for name in ("three-circles", "labels", "threshold", "window-suggest") if kind is not None else ():
             tried += 1
             try:
                 assert kind is not None

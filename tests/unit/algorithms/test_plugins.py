@@ -71,7 +71,8 @@ def test_pictures_are_frames_to_those_who_take_frames(analysis: Analysis) -> Non
         ("raise", Unsupported, "algorithm-failed"), ("refuse", Malformed, "own-code"),
         ("exit", Unsupported, "decode-crashed"), ("write", Unsupported, "algorithm-failed"),
         *((how, Unsupported, "algorithm-result") for how in (
-            "none", "label", "confidence", "nan", "box", "polygon", "suffix", "media", "twice"
+            "none", "label", "confidence", "nan", "box", "polygon", "suffix", "media", "twice",
+            "mask", "mask-alone", "mask-of-nothing", "mask-between",
         )),
     ],
 )  # fmt: skip

@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from isocenter.algorithms.base import Finding, Frame
+from isocenter.algorithms.builtin.levels import Reals, luminance, otsu
 from isocenter.algorithms.builtin.regions import Mask, Region, filled, regions_of, widened
 from isocenter.ports.detector import LabelBox
-
-Reals = npt.NDArray[np.float64]
 
 _MOST_SIDE: Final = 1024  # what is larger is looked at reduced
 # Of CT, in Hounsfield units: between lung and fat; above any bone but the petrous; above what the table is made of.
@@ -77,8 +76,7 @@ def _of_ct(frame: Frame, step: int) -> _Scene | None:
 
 
 def _of_levels(frame: Frame, step: int) -> _Scene | None:
-    shown = frame.shown if frame.shown.ndim == 2 else frame.shown @ np.array([0.299, 0.587, 0.114])
-    values = _reduced(shown.astype(np.float64), step)
+    values = _reduced(luminance(frame.shown), step)
     threshold, separation = otsu(values)
     if separation < _LEAST_SEPARATION:
         return None
@@ -100,24 +98,6 @@ def _is_negative(light: Mask) -> bool:
     edges = np.concatenate([light[0], light[-1], light[:, 0], light[:, -1]])
     middle = light[rows // 4 : -(-3 * rows // 4), columns // 4 : -(-3 * columns // 4)]
     return bool(edges.mean() > 0.75 and edges.mean() - middle.mean() > 0.25)
-
-
-def otsu(values: Reals) -> tuple[float, float]:
-    """The level that parts dark from bright best (Otsu, 1979), and how well: the part of the variance it explains."""
-    counts = np.bincount(np.clip(values, 0, 255).astype(np.uint8).reshape(-1), minlength=256).astype(np.float64)
-    levels = np.arange(256)
-    total, mean = counts.sum(), (counts * levels).sum() / counts.sum()
-    variance = (counts * (levels - mean) ** 2).sum() / total
-    if variance == 0:
-        return 0.0, 0.0
-    below = np.cumsum(counts) / total
-    moment = np.cumsum(counts * levels) / total
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = np.nan_to_num((mean * below - moment) ** 2 / (below * (1 - below)))
-    best = between.max()
-    # All levels of a gap part alike: its middle.
-    ties = np.nonzero(between >= best * (1 - 1e-12))[0]
-    return float(ties.mean()), float(best / variance)
 
 
 def _found(scene: _Scene, number: int) -> Iterator[Finding]:

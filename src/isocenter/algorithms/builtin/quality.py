@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from isocenter.algorithms.base import DataSetInput, Finding, Frame, Gives, Output, Parameters, Picture, Takes, algorithm
+from isocenter.algorithms.builtin.levels import luminance
 
 Values = npt.NDArray[np.float64]
 
@@ -58,7 +59,7 @@ def quality(source: DataSetInput | Picture, parameters: Thresholds) -> Output:
 def measured(frame: Frame) -> dict[str, float]:
     """All that one frame says of itself."""
     inside = None if frame.background is None else ~frame.background
-    levels = _grey(frame.shown)
+    levels = luminance(frame.shown)
     kept = levels if inside is None else levels[inside]
     if not kept.size:
         kept = levels
@@ -129,11 +130,6 @@ def _told(values: dict[str, float], limits: Thresholds) -> list[str]:
     if values.get("motion", 0.0) > limits.motion:
         told.append("motion")
     return told
-
-
-def _grey(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Colour by its luminance (ITU-R BT.601)."""
-    return pixels if pixels.ndim == 2 else np.asarray(pixels @ np.array([0.299, 0.587, 0.114]))
 
 
 def _as_frame(picture: Picture) -> Frame:
