@@ -72,9 +72,9 @@ test-page: $(VENV)/.dev system page
 
 # New locks after a change of pyproject.toml; takes uv.
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra postgres --group build pyproject.toml -o requirements/base.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra postgres --extra ocr --group build --group headless pyproject.toml -o requirements/ocr.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra postgres --extra ocr --extra aws --group build --group headless --group dev pyproject.toml -o requirements/dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --constraint requirements/dev.txt --extra postgres --group build pyproject.toml -o requirements/base.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --constraint requirements/dev.txt --extra postgres --extra ocr --group build --group headless pyproject.toml -o requirements/ocr.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --constraint requirements/dev.txt --group pyproject.toml:lambda -o requirements/lambda.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --constraint requirements/dev.txt --group pyproject.toml:lambda --group pyproject.toml:ocr-lambda -o requirements/ocr-lambda.txt
 

@@ -372,7 +372,10 @@ export class Pane {
   look(presentation: core.Types.ViewPresentation): void {
     this.quiet = true;
     try {
-      this.viewport.setViewPresentation(presentation);
+      // Without WebGL Cornerstone tells and takes pan by different measures: there the image fills its place anew.
+      const { flipHorizontal = false, flipVertical = false } = presentation;
+      if (usesCpu()) this.viewport.setCamera({ flipHorizontal, flipVertical });
+      else this.viewport.setViewPresentation(presentation);
       this.viewport.render();
     } finally {
       this.quiet = false;
