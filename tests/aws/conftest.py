@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,10 +17,6 @@ from isocenter.testing.aws.terraform import Terraform, lacking
 
 ROOT = Path(__file__).parents[2]
 STATE = "state-of-terraform"
-# Without it only what needs no packages: the rest takes minutes.
-if "ISOCENTER_TEST_AWS" not in os.environ:
-    here = Path(__file__).parent
-    collect_ignore = [path.name for path in here.glob("test_*.py") if path.stem not in ("test_iam", "test_harness")]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -28,8 +28,7 @@ from isocenter.testing.server import Server, running
 from isocenter.web.page import FILES
 
 ROOT = Path(__file__).parents[2]
-if "ISOCENTER_TEST_PAGE" not in os.environ:
-    collect_ignore_glob = ["test_*.py"]  # `make test-page` runs them
+PICTURES = Path(os.environ.get("ISOCENTER_PAGE_PICTURES", ROOT / "build" / "pictures"))
 # Software rendering, so that a picture is the same on every machine; nothing of Chromium's own goes out.
 FLAGS = (
     "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -271,12 +270,9 @@ class Visit:
         return "\n".join(self.page.locator(".canvas svg tspan").all_text_contents())
 
     def picture(self, name: str) -> None:
-        """Keep what is seen: in the folder that ISOCENTER_PAGE_PICTURES names."""
-        folder = os.environ.get("ISOCENTER_PAGE_PICTURES")
-        if folder:
-            self.settled()
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            self.page.screenshot(path=str(Path(folder) / f"{name}.png"))
+        """Keep what is seen, for people to look at: in build/pictures or what ISOCENTER_PAGE_PICTURES names."""
+        self.settled()
+        self.page.screenshot(path=str(PICTURES / f"{name}.png"))  # makes the folder too
 
 
 NewVisit = Callable[..., Visit]

@@ -114,6 +114,7 @@ def test_masks_lie_on_the_pixels_that_they_are_of(running: Any, visit: Any) -> N
     visit.settled()
     marked = visit.pixels(middle=1.0)
     visit.picture("viewer-mask")
+    working.checked(visit, "svg.findings path")
     coloured = np.ptp(marked, axis=2) > 25
     found = {}
     for across in np.linspace(0.42, 0.58, 17):

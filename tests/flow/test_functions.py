@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import random
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,10 @@ from isocenter.bootstrap.functions.step import open_step
 from isocenter.bootstrap.functions.upload_event import open_upload_event
 from isocenter.errors import BadRequest, Forbidden, Misconfigured, Saturated, Unavailable
 from isocenter.testing.aws_server import AwsServer, aws_server
-from isocenter.testing.instances import ct_slice
+from isocenter.testing.elements import DEFLATED, meta
+from isocenter.testing.hostile_data_sets import bomb
+from isocenter.testing.hostile_kinds import gzip_bomb, nifti
+from isocenter.testing.instances import ct_slice, uid
 from isocenter.web.auth import Scope, new_key
 
 pytestmark = pytest.mark.xdist_group("functions")
@@ -108,6 +113,39 @@ def test_what_is_no_image_lies_in_quarantine_with_its_reason_and_is_not_brought_
     reason = world.client("s3").get_object(Bucket=world.raw, Key="quarantine/incoming/text.dcm.reason.txt")
     assert reason["Body"].read() == b"not-an-image\n"
     assert world.started() == []
+
+
+def test_what_is_too_large_or_a_bomb_is_refused_before_it_is_read_through(
+    world: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISOCENTER_MAX_UPLOAD_BYTES", str(4 << 20))
+    monkeypatch.setenv("ISOCENTER_MAX_INFLATED_BYTES", str(8 << 20))
+    head = meta(DEFLATED, uid(87, "bomb"))
+    bad = {
+        "incoming/large.dcm": bytes(4 << 20) + b"x",
+        "incoming/deflated.dcm": head + bomb(b"", 300 << 20),
+        "incoming/volume.nii.gz": gzip_bomb(nifti((4, 1024, 1024, 600), data=b""), 300 << 20),
+    }
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros.dcm", bytes(64 << 20))
+        archive.writestr("sound.dcm", ct_slice(87, 1, size=32))
+    bad["incoming/all.zip"] = packed.getvalue()
+    for key, data in bad.items():
+        world.put(key, data)
+    assert open_upload_event()(told(*bad, bucket=world.raw), Context()) == {"batchItemFailures": []}
+    s3 = world.client("s3")
+    reasons = {
+        key.split("/")[-1].removesuffix(".reason.txt"): s3.get_object(Bucket=world.raw, Key=key)["Body"].read().decode()
+        for key in world.keys(prefix="quarantine/")
+        if key.endswith(".reason.txt")
+    }
+    assert reasons == {
+        "large.dcm": "limit-exceeded\n", "deflated.dcm": "bad-element\n",
+        "volume.nii.gz": "inflated-too-large\n", "all.zip": "inflated-too-large\n",
+    }  # fmt: skip
+    assert world.keys(prefix="incoming/") == []
+    assert len(world.keys(prefix="raw/")) == 1, "what else is in the archive is taken in"
 
 
 def test_what_a_manifest_names_is_taken_in_by_batches_and_stays_where_it_lies(

@@ -160,7 +160,7 @@ def study_list(**given: str) -> dict[str, object]:
         **wild("AccessionNumber"), **wild("StudyDescription"),
         **{name: given[name] for name in ("ModalitiesInStudy", "StudyDate", "StudyInstanceUID") if name in given},
         "limit": given.get("limit", "101"), "offset": given.get("offset", "0"), "fuzzymatching": "false",
-        "includefield": "00081030,00080060",
+        "includefield": "00081030,00080060,00080090,00100030",
     }  # fmt: skip
 
 
@@ -192,7 +192,8 @@ def test_the_list_of_studies_by_each_filter(server: Server, seed: int) -> None:
     (row,) = models(server, "studies", **study_list(StudyInstanceUID=studies[0]))
     for tag, value in (
         ("00080020", "20240101"), ("00080050", f"A{seed}"), ("00080061", "CT"), ("00081030", "Phantom"),
-        ("00100010", {"Alphabetic": "Roe^Ann"}), ("00100020", f"V{seed}-0"), ("00201206", 1), ("00201208", 1),
+        ("00100010", {"Alphabetic": "Roe^Ann"}), ("00100020", f"V{seed}-0"), ("00100030", "19700101"),
+        ("00201206", 1), ("00201208", 1),
     ):  # fmt: skip
         assert row[tag]["Value"] == [value]
 
@@ -295,6 +296,13 @@ def test_thumbnails_and_pictures_by_address_alone(server: Server, seed: int) -> 
             answer = get(server, f"{place}/thumbnail?accept=image/jpeg", accept)
             assert (answer.status, answer.headers["Content-Type"]) == (200, "image/jpeg")
             assert max(Image.open(BytesIO(answer.body)).size) <= 128
+    for place in places:
+        answer = get(server, f"{place}/thumbnail?viewport=256%2C256", "image/jpeg")
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "image/jpeg")
+        assert max(Image.open(BytesIO(answer.body)).size) <= 256
+    asked = {"limit": "1", "includefield": "00080018"}  # where a series has no thumbnail, that of its first instance
+    found_instances = models(server, f"{places[1].removeprefix('/dicomweb/')}/instances", **asked)
+    assert values(found_instances, "00080018") == [uid(seed, "CR", 1)]
     path = instance_path(seed, "CR")
     for query, kind, size in (
         ("accept=image/jpeg", "image/jpeg", (200, 300)),
