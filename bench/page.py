@@ -58,7 +58,7 @@ _SCROLL = """([slices, patience]) => new Promise((done, failed) => {
     } else {
       if (at() === wanted) {
         wanted += 1;
-        document.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowDown', bubbles: true }));
+        pane.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowDown', bubbles: true }));
       }
       requestAnimationFrame(step);
     }

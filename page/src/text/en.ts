@@ -166,6 +166,7 @@ export const en = {
     zipMembers: (count: number): string => `${plural(count, "file", "files")} found in the archive`,
     zipEncrypted: "It is encrypted; unpack it first.",
     zipDamaged: "It is no ZIP archive that can be read here.",
+    zipTooLarge: "It is too large to be unpacked in the browser; unpack the archive and choose what is in it.",
     zipMethod: "It is packed by a method that browsers do not know; unpack it first.",
     zipTooMany: "It holds too many files for one go; unpack it, or use isocenter ingest.",
     empty: "The file is empty.",

@@ -17,7 +17,9 @@ export interface Entry {
   told: string;
   sha256?: string;
   image?: string | null;
+  /** Of an archive; then what was unpacked is kept until it is sent. */
   member?: boolean;
+  unpacked?: Blob;
 }
 
 const SESSION_FILES = 200;
@@ -158,7 +160,7 @@ export class Uploads {
     this.set(entry, "reading");
     if (entry.size === 0) return this.over(entry, "rejected", text.uploads.empty);
     try {
-      const blob = await entry.open();
+      const blob = await contentOf(entry);
       const head = new Uint8Array(await blob.slice(0, 4).arrayBuffer());
       if (isZip(head) && !entry.member) return await this.unpack(entry, blob);
       entry.sha256 ??= (await sha256Of(blob)) ?? undefined!;
@@ -166,7 +168,8 @@ export class Uploads {
       return !signal.aborted;
     } catch (error) {
       if (error instanceof Problem) return this.over(entry, "failed", wordsFor(error));
-      return this.over(entry, "rejected", error instanceof ZipError ? zipWords(error) : text.uploads.unreadable);
+      const other = entry.member ? text.uploads.zipTooLarge : text.uploads.unreadable;
+      return this.over(entry, "rejected", error instanceof ZipError ? zipWords(error) : other);
     }
   }
 
@@ -219,7 +222,7 @@ export class Uploads {
     const name = printable(entry.name).slice(-1000) || text.unknown;
     const told: Announced = { name, size: entry.size, sha256: entry.sha256 ?? "" };
     // DICOM says itself whom it is of.
-    if (this.subject && !(await isDicom(await entry.open()))) told.subject_id = this.subject;
+    if (this.subject && !(await isDicom(await contentOf(entry)))) told.subject_id = this.subject;
     return told;
   }
 
@@ -240,7 +243,7 @@ export class Uploads {
         work.push({
           entry,
           run: async () => {
-            const blob = (await entry.open()).slice(part.offset, part.offset + part.size);
+            const blob = (await contentOf(entry)).slice(part.offset, part.offset + part.size);
             let counted = 0;
             const progress = (sent: number): void => {
               entry.sent += sent - counted;
@@ -300,6 +303,7 @@ export class Uploads {
 
   private over(entry: Entry, state: State, told: string): false {
     entry.told = told;
+    delete entry.unpacked;
     if (state !== "failed" && state !== "rejected") entry.sent = entry.size;
     this.set(entry, state);
     return false;
@@ -308,6 +312,10 @@ export class Uploads {
 
 export function fresh(name: string, size: number, open: () => Promise<Blob>): Entry {
   return { name, size, open, state: "waiting", sent: 0, told: "" };
+}
+
+async function contentOf(entry: Entry): Promise<Blob> {
+  return entry.member ? (entry.unpacked ??= await entry.open()) : entry.open();
 }
 
 /** Why a file was not taken, in plain words first. */

@@ -13,6 +13,7 @@ import { fresh, isOver, Uploads, type Entry } from "./engine";
 import { prepareHashing } from "./hashing";
 import { giveUp } from "./session";
 
+const PER_FILE = 50_000; // bytes that could be sent in the time a file takes beside them
 const words = text.uploads;
 
 let uploads: Uploads | null = null;
@@ -50,8 +51,9 @@ class UploadPage {
   private scheduled = false;
   private whole = true;
   private readonly touched = new Set<Entry>();
-  private rate = 0;
-  private before = { at: performance.now(), sent: 0 };
+  private rate = 0; // bytes a second
+  private pace = 0; // of the work, a second
+  private before = { at: performance.now(), sent: 0, done: 0 };
   private saidDone = false;
 
   constructor(
@@ -197,10 +199,11 @@ class UploadPage {
     const { entries } = this.engine;
     const over = entries.filter(isOver).length;
     this.overall.hidden = this.tabs.hidden = this.list.element.hidden = entries.length === 0;
-    const total = entries.reduce((sum, entry) => sum + entry.size, 0);
-    const sent = entries.reduce((sum, entry) => sum + (isOver(entry) ? entry.size : entry.sent), 0);
-    this.bar.value = total ? sent / total : 0;
-    replace(this.figures, ...this.figureTexts(over, sent, total));
+    const sent = entries.reduce((sum, entry) => sum + entry.sent, 0);
+    const left = entries.reduce((sum, entry) => sum + (isOver(entry) ? 0 : entry.size - entry.sent), 0);
+    const work = { done: sent + over * PER_FILE, left: left + (entries.length - over) * PER_FILE };
+    this.bar.value = entries.length ? work.done / (work.done + work.left) : 0;
+    replace(this.figures, ...this.figureTexts(over, sent, sent + left, work));
     const counts = new Map<string, number>();
     for (const { state } of entries) counts.set(state, (counts.get(state) ?? 0) + 1);
     counts.set("stored", (counts.get("stored") ?? 0) + (counts.get("replaced") ?? 0));
@@ -218,17 +221,18 @@ class UploadPage {
     }
   }
 
-  private figureTexts(over: number, sent: number, total: number): (Node | string)[] {
+  private figureTexts(over: number, sent: number, total: number, work: { done: number; left: number }): (Node | string)[] {
     const { entries } = this.engine;
     const at = performance.now();
     const seconds = (at - this.before.at) / 1000;
     if (seconds >= 0.5) {
-      const now = Math.max(0, sent - this.before.sent) / seconds;
-      this.rate = this.rate ? 0.8 * this.rate + 0.2 * now : now;
-      this.before = { at, sent };
+      const smooth = (rate: number, now: number): number => (rate ? 0.8 * rate + 0.2 * now : now);
+      this.rate = smooth(this.rate, Math.max(0, sent - this.before.sent) / seconds);
+      this.pace = smooth(this.pace, Math.max(0, work.done - this.before.done) / seconds);
+      this.before = { at, sent, done: work.done };
     }
     const found = [words.progress(over, entries.length), words.bytes(bytes(sent), bytes(total))];
-    if (this.engine.running && this.rate > 0) found.push(words.rate(bytes(this.rate), duration((total - sent) / this.rate)));
+    if (this.engine.running && this.pace > 0) found.push(words.rate(bytes(this.rate), duration(work.left / this.pace)));
     return found.map((told) => h("span", null, told));
   }
 
