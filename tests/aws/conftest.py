@@ -20,10 +20,11 @@ STATE = "state-of-terraform"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All in one process, as there is one AWS."""
+    """What takes the packages in one process, as they are made once; the rest by file."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("aws"))
+            shared = "packages" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group("aws" if shared else f"aws-{item.path.stem}"))
 
 
 @dataclass(frozen=True)
