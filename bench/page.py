@@ -25,6 +25,7 @@ from isocenter.testing import instances
 from isocenter.testing.server import Server, running
 
 STUDIES, SLICES, SIDE = 10_000, 300, 512
+UPLOADED = 2000  # files of 33 kB
 _FLAGS = ("--no-sandbox", "--disable-quic", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 _PATIENCE = 60_000  # milliseconds
 # From the act until the selector is there and one more frame was drawn.
@@ -94,6 +95,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--studies", type=int, default=STUDIES)
     options.add_argument("--slices", type=int, default=SLICES)
+    options.add_argument("--files", type=int, default=UPLOADED)
     given = options.parse_args()
     console, table = Console(), Table("what", "median", "worst", "goal")
     with tempfile.TemporaryDirectory() as name, visited() as page:
@@ -106,6 +108,9 @@ def main() -> None:
             table.add_row("  frame to frame, 95th percentile", f"{told['p95']:.0f} ms", "", "smooth")
             table.add_row("  rows in the document at its end", str(told["rows"]), "", "")
         console.print(f"storing {given.slices} slices of {SIDE} x {SIDE}")
+        with running(Path(name) / "uploads") as server:
+            seconds = uploaded(page, server, Path(name) / "files", given.files)
+            table.add_row(f"{given.files:,} files of 33 kB uploaded", f"{given.files / seconds:.0f} files/s", "", "")
         with running(Path(name) / "home") as server:
             for number in range(1, given.slices + 1):
                 stored = server.stow(instances.ct_slice(1, number, size=SIDE, slices=given.slices))
@@ -169,6 +174,20 @@ def whole_list(page: Page, server: Server, studies: int) -> dict[str, Any]:
     page.wait_for_selector(".results .row a")
     told: dict[str, Any] = page.evaluate(_WHOLE_LIST, [studies, _PATIENCE])
     return told
+
+
+def uploaded(page: Page, server: Server, folder: Path, files: int) -> float:
+    """Seconds from the choice of a folder until each of its files has its outcome, which is to be stored."""
+    folder.mkdir()
+    for number in range(1, files + 1):
+        (folder / f"{number}.dcm").write_bytes(instances.ct_slice(2, number, size=128, slices=files))
+    page.goto("about:blank")
+    page.goto(f"{server.url}/#/upload")
+    page.wait_for_selector(".drop")
+    start = page.evaluate("() => performance.now()")
+    page.locator("input[data-name='folder']").set_input_files(folder)
+    page.wait_for_function(f"() => document.querySelector('.chip.stored')?.innerText === '{files:,} stored'")
+    return float(page.evaluate("start => (performance.now() - start) / 1000", start))
 
 
 def opened(page: Page, server: Server, rounds: int) -> tuple[float, list[float]]:

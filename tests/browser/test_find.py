@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -226,6 +227,25 @@ def test_volumes_and_pictures_by_subject(world: Any, visit: Any) -> None:
     page.wait_for_function("() => document.querySelectorAll('.pane.shown').length === 3")
 
 
+def downloaded(page: Any, what: Any) -> list[Any]:
+    """The File-set's index and how many instances the archive has that comes of a click."""
+    what.wait_for()
+    with page.expect_download() as waited:
+        what.click()
+    with zipfile.ZipFile(waited.value.path()) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+    assert waited.value.suggested_filename.endswith(".zip")
+    return [*(name for name in names if name == "DICOMDIR"), len(names) - 1]
+
+
+def test_a_study_is_downloaded_as_an_archive(archive: Server, visits: Any) -> None:
+    visit = visits(archive)
+    page = visit.go("studies", ".results .row a")
+    page.locator(".results .row a").first.click()
+    assert downloaded(page, page.get_by_role("link", name="Download")) == ["DICOMDIR", 1]
+
+
 def key_of(server: Server, *scopes: str) -> str:
     words = [word for scope in scopes for word in ("--scope", scope)]
     made = server.run("keys", "new", "--label", "person", *words)
@@ -256,6 +276,7 @@ def test_a_server_that_asks_for_a_key(installed: str, tmp_path: Any, visits: Any
         told(page, "1 study")
         page.wait_for_selector(".results .picture img")
         page.locator(".results .row a").click()
+        assert downloaded(page, page.get_by_role("button", name="Download")) == ["DICOMDIR", 1]
         page.locator(".card > a").click()
         page.wait_for_selector(".pane.shown")
         page.reload()  # kept in this tab

@@ -228,13 +228,13 @@ def test_side_by_side_follows_in_slice_window_and_zoom(world: Any, visit: Any) -
         page.wait_for_function(
             f"() => document.querySelector(\"[data-pane='{place}'] .corner.bl\").innerText.includes('3 / 12')"
         )
+    visit.picture("side-by-side")
     page.select_option("select[title='Window preset']", label="4  Bone")
     page.keyboard.press("+")
     visit.settled()
     assert visit.corner("br", 1) == visit.corner("br", 2)
     assert "L 300 W 1500" in visit.corner("br", 2)
     assert np.abs(visit.pixels(1) - visit.pixels(2)).mean() < 40
-    visit.picture("side-by-side")
     # Unlinked, each goes its own way.
     page.locator(".links summary").click()
     page.get_by_label("Scrolling").uncheck()
@@ -250,6 +250,26 @@ def test_side_by_side_follows_in_slice_window_and_zoom(world: Any, visit: Any) -
     page.wait_for_selector("[data-pane='3'].shown")
     visit.settled()
     assert "frontal" in visit.corner("tr", 3)
+
+
+def test_an_image_fills_its_place_whatever_size_that_gets(world: Any, visit: Any) -> None:
+    page = visit.view(world.series["CT"], world.series["COPY"])
+
+    def across() -> list[int]:
+        """The columns at the left and right edges of both places, which are higher than wide."""
+        visit.settled()
+        return [visit.read(share, 0.5, place)[0] for place in (1, 2) for share in (0.01, 0.99)]
+
+    assert across() == pytest.approx([2, 253, 2, 253], abs=3)
+    page.set_viewport_size({"width": 1000, "height": 760})
+    assert across() == pytest.approx([2, 253, 2, 253], abs=3)
+    # What was turned and enlarged stays so, as large beside its place as before.
+    for key in ("h", "+", "+"):
+        page.keyboard.press(key)
+    before = across()
+    assert before[0] > 200
+    page.set_viewport_size({"width": 1280, "height": 800})
+    assert across() == pytest.approx(before, abs=3)
 
 
 def test_volumes_are_shown_in_three_planes_and_pictures_as_they_are(world: Any, visit: Any) -> None:

@@ -15,7 +15,6 @@ import pydicom
 import pytest
 
 from isocenter.testing import hostile_data_sets, hostile_kinds, hostile_pixels
-from isocenter.testing.hostile import corpus
 from isocenter.testing.hostile_data_sets import Hostile
 from isocenter.testing.instances import ct_slice, us_cine
 from isocenter.testing.mixtures import mixture
@@ -245,10 +244,11 @@ def test_whatever_was_kept_is_given_in_every_form_or_refused_with_a_reason(
 ) -> None:
     with running(tmp_path / "home") as server:
         warm = Reader(server)
-        for data in (ct_slice(7), us_cine(7), *(file.data for file in corpus() if file.name in _HEAVY)):
-            warm.take(Hostile("warm", data, "either"))  # what the first uses load, and the largest need, is no growth
+        # What the first uses load, and the largest of these files need, is no growth.
+        for data in (ct_slice(7), us_cine(7), *(file.data for file in files() if file.name in _HEAVY)):
+            warm.take(Hostile("warm", data, "either"))
         warm.levels()
-        assert warm.kept > 3
+        assert warm.kept >= 2
         before = server.memory()
         reader = Reader(server)
         for file in files():

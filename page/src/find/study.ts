@@ -21,6 +21,7 @@ import { addressOf, type Place } from "../router";
 import { failure } from "../shell/messages";
 import type { View } from "../shell/shell";
 import { text } from "../text";
+import { downloadOf } from "./download";
 import { isChosen, toggle, tray, viewAddress, type Chosen } from "./tray";
 
 const words = text.study;
@@ -78,6 +79,7 @@ export async function studyView(place: Place, signal: AbortSignal): Promise<View
       { class: "acts" },
       h("a", { class: "button", href: onAddress("run", { store, study: uid }) }, text.run.title),
       h("a", { class: "button", href: onAddress("deidentify", { store, study: uid }) }, text.run.deidentify),
+      downloadOf(store, uid, signal),
     ),
     h("h2", null, words.series),
     cards,

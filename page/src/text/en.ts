@@ -89,6 +89,11 @@ export const en = {
   study: {
     title: "Study",
     back: "All studies",
+    download: "Download",
+    downloadTold: "All images as one ZIP archive of DICOM files, with a DICOMDIR",
+    downloading: (got: string, total: string): string => `${got} of ${total}`,
+    downloaded: "The archive is downloaded.",
+    stopDownload: "Stop",
     series: "Series",
     view: "View",
     viewAll: "View side by side",
@@ -100,7 +105,6 @@ export const en = {
     number: (text: string): string => `Series ${text}`,
     gone: "This study is not there, or your key does not reach it.",
     more: "More series",
-    download: "Download as ZIP",
     accession: "Accession",
   },
 
