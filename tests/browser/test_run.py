@@ -19,9 +19,9 @@ working: Any = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(working)
 
 
-@pytest.fixture(scope="module")
-def running(installed: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with working.work(tmp_path_factory.mktemp("run") / "home", installed) as made:
+@pytest.fixture
+def running(installed: str, tmp_path: Path) -> Iterator[Any]:
+    with working.work(tmp_path / "home", installed) as made:
         yield made
 
 
