@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from collections.abc import Iterator
@@ -10,12 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-_spec = importlib.util.spec_from_file_location("working", Path(__file__).with_name("working.py"))
-assert _spec is not None
-assert _spec.loader is not None
-working: Any = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(working)
+from tests.browser import working
 
 
 @pytest.fixture

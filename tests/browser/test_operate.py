@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.browser import working
 
-_spec = importlib.util.spec_from_file_location("working", Path(__file__).with_name("working.py"))
-assert _spec is not None
-assert _spec.loader is not None
-working: Any = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(working)
+from isocenter.testing import instances
 
 
 @pytest.fixture
@@ -99,7 +95,7 @@ def test_the_system_and_its_events_as_they_happen(running: Any, visit: Any) -> N
     before = page.locator(".table tbody tr").count()
     working.checked(visit, ".table tbody tr")
     working.pictured(visit, "system")
-    assert running.server.stow(working.instances.ct_slice(77, 1, PatientID="LATER")).status == 200
+    assert running.server.stow(instances.ct_slice(77, 1, PatientID="LATER")).status == 200
     page.wait_for_function(f"() => document.querySelectorAll('.table tbody tr').length === {before + 1}")
     assert "Stored" in page.locator(".table tbody tr").first.inner_text()
 
