@@ -306,16 +306,6 @@ export class Pane {
     for (let lanes = 0; lanes < AT_ONCE; lanes += 1) void lane();
   }
 
-  /** Whether everything is at hand, for cine. */
-  get ready(): boolean {
-    return this.ids.every(isLoaded);
-  }
-
-  has(index: number): boolean {
-    const id = this.ids[index];
-    return id !== undefined && isLoaded(id);
-  }
-
   // ---- looking
 
   applyPreset(preset: Preset): void {
@@ -531,10 +521,6 @@ export class Pane {
       } else last ??= y;
     }, { passive: true });
     element.addEventListener("touchend", () => (last = null));
-  }
-
-  get cpu(): boolean {
-    return usesCpu();
   }
 }
 

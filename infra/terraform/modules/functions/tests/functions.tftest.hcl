@@ -193,7 +193,7 @@ run "text_is_read_by_an_image" {
 run "an_image_of_another_registry" {
   command = plan
   variables {
-    ocr_image = "registry.example.org/isocenter-ocr:1.0"
+    ocr_image = "images.example.org/isocenter-ocr:1.0"
   }
   expect_failures = [var.ocr_image]
 }
